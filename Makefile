@@ -1,0 +1,200 @@
+# Sekisho.  ./configure first; everything made is under build/.
+
+ifeq ($(wildcard build/config.mk),)
+ifneq ($(MAKECMDGOALS),clean)
+$(error run ./configure first (./configure --install-deps installs what is missing))
+endif
+endif
+-include build/config.mk
+
+MAKEFLAGS += --no-builtin-rules
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
+VERSION  := $(shell sed -n '1,/^\#\# /s/^\#\# //p' CHANGELOG.md | sed 's/ .*//')
+
+WARNINGS := -Wall -Wextra -Werror -Wshadow -Wformat=2 -Wconversion \
+            -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+            -Wwrite-strings
+HARDENING := -fstack-protector-strong -fPIC -fvisibility=hidden
+ifeq ($(shell uname -m),x86_64)
+HARDENING += -fcf-protection
+endif
+CFLAGS   = -std=gnu11 -O2 -g $(WARNINGS) $(HARDENING) $(CONFIGURED_CFLAGS) \
+           -DSEKISHO_VERSION='"$(VERSION)"'
+FORTIFY  := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
+LDFLAGS  = -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed \
+           $(CONFIGURED_LDFLAGS)
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all \
+            -fno-omit-frame-pointer
+LIBS     = $(CRYPTO_LIBS)
+
+ifeq ($(SANITIZERS),yes)
+FORTIFY  := $(SANITIZE)
+LDFLAGS  += $(SANITIZE)
+endif
+
+lib_sources    := $(sort $(wildcard lib/*/*.c))
+tool_sources   := $(sort $(wildcard tools/*.c))
+module_sources := $(sort $(wildcard modules/*/*.c))
+unit_tests     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+fuzz_targets   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+bench_programs := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
+man_pages      := $(patsubst docs/man/%.scd,build/man/%,$(wildcard docs/man/*.scd))
+
+.PHONY: all check demo bench fuzz fault format format-check lint install clean \
+        tests man
+
+all: build/bin/sekisho build/lib/ngx_http_sekisho_module.so man
+
+# ---- The library, in three flavours: for use, for sanitizers, for fuzzing --
+
+build/obj/%.o: %.c build/config.mk Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FORTIFY) -MMD -MP -c -o $@ $<
+
+build/sanitize/%.o: %.c build/config.mk Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+
+build/fuzz/%.o: %.c build/config.mk Makefile
+	@mkdir -p $(@D)
+	clang $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+
+define library
+build/$(1)/libsekisho.a: $(lib_sources:%.c=build/$(1)/%.o)
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(eval $(call library,obj))
+$(eval $(call library,sanitize))
+$(eval $(call library,fuzz))
+
+# ---- Programs ---------------------------------------------------------------
+
+build/bin/sekisho: $(tool_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
+
+build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
+                            build/sanitize/libsekisho.a
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+
+# ---- The nginx module -------------------------------------------------------
+#
+# nginx's configure says how that nginx was built (ngx_auto_config.h) and in
+# which order our modules go; we compile with our own warnings, its headers
+# being system headers.
+
+build/nginx/ngx_auto_config.h: modules/config build/config.mk
+	@rm -rf build/nginx && mkdir -p build/nginx
+	cd $(NGINX_SOURCE) && NGX_MODULES_ONLY=1 bash -c '\
+	    if [ -f ./conf_flags ]; then . ./conf_flags; else \
+	        NGX_CONF_FLAGS=(--with-compat --with-http_ssl_module \
+	            --with-http_v2_module --with-http_realip_module \
+	            --with-http_auth_request_module $(NGINX_CONFIGURE_FLAGS)); \
+	    fi; \
+	    $$(test -x ./configure && echo ./configure || echo ./auto/configure) \
+	        "$${NGX_CONF_FLAGS[@]}" --with-cc=$(CC) \
+	        --add-dynamic-module=$(CURDIR)/modules \
+	        --builddir=$(CURDIR)/build/nginx' > build/nginx.log 2>&1 \
+	    || { tail -n 20 build/nginx.log; exit 1; }
+
+build/nginx/ngx_http_sekisho_module_modules.c: build/nginx/ngx_auto_config.h ;
+
+NGINX_INCLUDES = $(addprefix -isystem $(NGINX_SOURCE)/src/,core event \
+    event/modules event/quic os/unix http http/modules http/v2 http/v3) \
+    -isystem build/nginx
+
+build/obj/modules/%.o: modules/%.c build/nginx/ngx_auto_config.h Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(FORTIFY) $(NGINX_INCLUDES) -Imodules -MMD -MP -c -o $@ $<
+
+build/obj/nginx_modules.o: build/nginx/ngx_http_sekisho_module_modules.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -fPIC $(FORTIFY) $(NGINX_INCLUDES) -c -o $@ $<
+
+build/lib/ngx_http_sekisho_module.so: build/obj/nginx_modules.o \
+        $(module_sources:%.c=build/obj/%.o) build/obj/libsekisho.a \
+        modules/exports.map
+	@mkdir -p $(@D)
+	$(CC) -shared $(LDFLAGS) -Wl,--version-script=modules/exports.map -o $@ \
+	    $(filter %.o %.a,$^) $(LIBS) $(MAXMIND_LIBS)
+
+# ---- Man pages --------------------------------------------------------------
+
+man: $(man_pages)
+build/man/%: docs/man/%.scd
+	@mkdir -p $(@D)
+	@if command -v scdoc >/dev/null; then scdoc < $< > $@; \
+	    else echo "man page $* not made: scdoc is missing"; fi
+
+# ---- Tests ------------------------------------------------------------------
+
+build/obj/tests/unit/test_%: build/obj/tests/unit/test_%.o build/obj/libsekisho.a
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+build/sanitize/tests/unit/test_%: build/sanitize/tests/unit/test_%.o \
+                                  build/sanitize/libsekisho.a
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) -lcmocka
+build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libsekisho.a
+	clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+tests: all $(unit_tests:%=build/obj/tests/unit/%) \
+       $(unit_tests:%=build/sanitize/tests/unit/%) \
+       $(fuzz_targets:%=build/fuzz/%) build/sanitize/bin/sekisho
+
+check: tests
+	@$(PYTHON) tests/run.py check
+
+fault: tests
+	@$(PYTHON) tests/run.py fault
+
+# Ten minutes a target; make fuzz SECONDS=60 for less.
+SECONDS ?= 600
+fuzz: $(fuzz_targets:%=build/fuzz/%)
+	@$(PYTHON) tests/run.py fuzz --seconds $(SECONDS)
+
+build/bench/%: build/obj/tests/bench/%.o build/obj/libsekisho.a
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+
+bench: all $(bench_programs:%=build/bench/%)
+	@$(PYTHON) tests/bench/bench.py
+
+demo: all
+	@tests/demo/demo.sh
+
+# ---- Upkeep -----------------------------------------------------------------
+
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h')
+format-check:
+	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+
+lint: format-check
+	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+	    --enable=warning,performance,portability \
+	    --suppressions-list=tests/cppcheck.txt lib tools
+	shellcheck configure .ci/run $$(git ls-files '*.sh')
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 build/bin/sekisho $(DESTDIR)$(PREFIX)/bin/
+	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules
+	install -m 644 build/lib/ngx_http_sekisho_module.so \
+	    $(DESTDIR)$(PREFIX)/lib/nginx/modules/
+	for page in $(man_pages); do \
+	    test -f $$page || continue; section=$${page##*.}; \
+	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$section; \
+	    install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$$section/; \
+	done
+
+clean:
+	rm -rf build
+
+-include $(shell find build -name '*.d' 2>/dev/null)
