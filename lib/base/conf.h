@@ -36,10 +36,10 @@ struct conf_directive_s {
 };
 
 /* Bounds: more is an error that names the place. */
-#define CONF_FILE_SIZE_MAX  (256u * 1024 * 1024) /* bytes, all files together */
-#define CONF_DEPTH_MAX      8                    /* of blocks */
-#define CONF_WORD_SIZE_MAX  4096                 /* bytes */
-#define CONF_FILES_MAX      64
+#define CONF_FILE_SIZE_MAX (256u * 1024 * 1024) /* bytes, all files together */
+#define CONF_DEPTH_MAX     8                    /* of blocks */
+#define CONF_WORD_SIZE_MAX 4096                 /* bytes */
+#define CONF_FILES_MAX     64
 
 /* Owns all memory of all trees parsed with it.  NULL when out of memory. */
 conf_t *conf_new(report_t *report);
@@ -52,8 +52,8 @@ void conf_free(conf_t *conf);
  * could be parsed is in the tree all the same, so that later errors of the
  * same file can be told in the same go.  The text is copied.
  */
-int conf_parse_file(conf_t *conf, const char *path,
-                    const report_place_t *place, conf_directive_t **first);
+int conf_parse_file(conf_t *conf, const char *path, const report_place_t *place,
+                    conf_directive_t **first);
 int conf_parse_text(conf_t *conf, const char *file, slice_t text,
                     conf_directive_t **first);
 

@@ -29,8 +29,8 @@ slice_of(const char *string)
 static inline bool
 slice_equal(slice_t a, slice_t b)
 {
-    return a.size == b.size
-           && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
+    return a.size == b.size &&
+           (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
 static inline bool
@@ -42,9 +42,8 @@ slice_is(slice_t a, const char *string)
 static inline bool
 slice_starts(slice_t a, slice_t prefix)
 {
-    return a.size >= prefix.size
-           && (prefix.size == 0
-               || memcmp(a.data, prefix.data, prefix.size) == 0);
+    return a.size >= prefix.size &&
+           (prefix.size == 0 || memcmp(a.data, prefix.data, prefix.size) == 0);
 }
 
 static inline slice_t

@@ -1,0 +1,277 @@
+#include "json.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void
+json_init(json_t *json)
+{
+    memset(json, 0, sizeof(*json));
+}
+
+void
+json_init_fixed(json_t *json, char *buffer, size_t capacity)
+{
+    memset(json, 0, sizeof(*json));
+    json->data = buffer;
+    json->capacity = capacity;
+    json->fixed = true;
+}
+
+void
+json_free(json_t *json)
+{
+    if (!json->fixed) {
+        free(json->data);
+    }
+    memset(json, 0, sizeof(*json));
+}
+
+static bool
+reserve(json_t *json, size_t more)
+{
+    size_t capacity = json->capacity;
+    char *data;
+
+    if (json->failed) {
+        return false;
+    }
+    /* one byte is kept for json_result()'s NUL */
+    if (capacity - json->size > more) {
+        return true;
+    }
+    if (json->fixed || more > SIZE_MAX / 4 || json->size > SIZE_MAX / 4) {
+        json->failed = true;
+        return false;
+    }
+    capacity = capacity == 0 ? 256 : capacity;
+    while (capacity - json->size <= more) {
+        capacity *= 2;
+    }
+    data = realloc(json->data, capacity);
+    if (data == NULL) {
+        json->failed = true;
+        return false;
+    }
+    json->data = data;
+    json->capacity = capacity;
+    return true;
+}
+
+static void
+put(json_t *json, const char *bytes, size_t size)
+{
+    if (reserve(json, size)) {
+        memcpy(json->data + json->size, bytes, size);
+        json->size += size;
+    }
+}
+
+/* Length of the UTF-8 sequence at `bytes` (RFC 3629), or 0 if it is none. */
+static size_t
+utf8_sequence(const unsigned char *bytes, size_t size)
+{
+    unsigned char c = bytes[0];
+    unsigned char low = 0x80, high = 0xbf; /* bounds of the second byte */
+    size_t length;
+
+    if (c < 0x80) {
+        return 1;
+    }
+    if (c >= 0xc2 && c <= 0xdf) {
+        length = 2;
+    } else if (c >= 0xe0 && c <= 0xef) {
+        length = 3;
+        low = c == 0xe0 ? 0xa0 : low;   /* overlong */
+        high = c == 0xed ? 0x9f : high; /* surrogates */
+    } else if (c >= 0xf0 && c <= 0xf4) {
+        length = 4;
+        low = c == 0xf0 ? 0x90 : low;   /* overlong */
+        high = c == 0xf4 ? 0x8f : high; /* above U+10FFFF */
+    } else {
+        return 0;
+    }
+    if (size < length || bytes[1] < low || bytes[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < length; i++) {
+        if ((bytes[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return length;
+}
+
+void
+json_escape(json_t *json, slice_t text)
+{
+    const unsigned char *bytes = (const unsigned char *) text.data;
+    size_t i = 0;
+
+    while (i < text.size) {
+        size_t plain = i, length;
+        char escape[7];
+
+        while (plain < text.size && bytes[plain] >= 0x20 &&
+               bytes[plain] < 0x7f && bytes[plain] != '"' &&
+               bytes[plain] != '\\')
+        {
+            plain++;
+        }
+        if (plain > i) {
+            put(json, text.data + i, plain - i);
+            i = plain;
+            continue;
+        }
+        switch (bytes[i]) {
+        case '"':
+            put(json, "\\\"", 2);
+            break;
+        case '\\':
+            put(json, "\\\\", 2);
+            break;
+        case '\n':
+            put(json, "\\n", 2);
+            break;
+        case '\r':
+            put(json, "\\r", 2);
+            break;
+        case '\t':
+            put(json, "\\t", 2);
+            break;
+        default:
+            length = utf8_sequence(bytes + i, text.size - i);
+            if (length > 1) {
+                put(json, text.data + i, length);
+                i += length;
+                continue;
+            }
+            if (length == 0) {
+                put(json, "\xef\xbf\xbd", 3);
+                break;
+            }
+            (void) snprintf(escape, sizeof(escape), "\\u%04x", bytes[i]);
+            put(json, escape, 6);
+            break;
+        }
+        i++;
+    }
+}
+
+/* Comma and name before a value. */
+static void
+begin_value(json_t *json, const char *name)
+{
+    uint16_t bit = (uint16_t) (1u << json->depth);
+
+    if (json->filled & bit) {
+        put(json, ",", 1);
+    }
+    json->filled |= bit;
+    if (name != NULL) {
+        put(json, "\"", 1);
+        json_escape(json, slice_of(name));
+        put(json, "\":", 2);
+    }
+}
+
+static void
+begin_group(json_t *json, const char *name, const char *bracket)
+{
+    begin_value(json, name);
+    put(json, bracket, 1);
+    if (json->depth + 1 >= JSON_DEPTH_MAX) {
+        json->failed = true;
+        return;
+    }
+    json->depth++;
+    json->filled &= (uint16_t) ~(1u << json->depth);
+}
+
+static void
+end_group(json_t *json, const char *bracket)
+{
+    if (json->depth == 0) {
+        json->failed = true;
+        return;
+    }
+    json->depth--;
+    put(json, bracket, 1);
+}
+
+void
+json_object(json_t *json, const char *name)
+{
+    begin_group(json, name, "{");
+}
+
+void
+json_array(json_t *json, const char *name)
+{
+    begin_group(json, name, "[");
+}
+
+void
+json_end_object(json_t *json)
+{
+    end_group(json, "}");
+}
+
+void
+json_end_array(json_t *json)
+{
+    end_group(json, "]");
+}
+
+void
+json_text(json_t *json, const char *name, slice_t text)
+{
+    begin_value(json, name);
+    put(json, "\"", 1);
+    json_escape(json, text);
+    put(json, "\"", 1);
+}
+
+void
+json_string(json_t *json, const char *name, const char *text)
+{
+    if (text == NULL) {
+        json_null(json, name);
+    } else {
+        json_text(json, name, slice_of(text));
+    }
+}
+
+void
+json_int(json_t *json, const char *name, int64_t number)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof(digits), "%lld", (long long) number);
+
+    begin_value(json, name);
+    put(json, digits, (size_t) n);
+}
+
+void
+json_bool(json_t *json, const char *name, bool value)
+{
+    begin_value(json, name);
+    put(json, value ? "true" : "false", value ? 4 : 5);
+}
+
+void
+json_null(json_t *json, const char *name)
+{
+    begin_value(json, name);
+    put(json, "null", 4);
+}
+
+slice_t
+json_result(json_t *json)
+{
+    if (json->failed || json->depth != 0 || json->data == NULL) {
+        return (slice_t){"", 0};
+    }
+    json->data[json->size] = '\0';
+    return (slice_t){json->data, json->size};
+}

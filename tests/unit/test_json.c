@@ -1,0 +1,124 @@
+#include "unit.h"
+
+#include "../../lib/base/json.h"
+
+static void
+writes_nested_values_with_commas(void **state)
+{
+    json_t json;
+
+    (void) state;
+    json_init(&json);
+    json_object(&json, NULL);
+    json_string(&json, "a", "x");
+    json_array(&json, "b");
+    json_int(&json, NULL, -1);
+    json_bool(&json, NULL, true);
+    json_object(&json, NULL);
+    json_end_object(&json);
+    json_end_array(&json);
+    json_null(&json, "c");
+    json_end_object(&json);
+    assert_string_equal(json_result(&json).data,
+                        "{\"a\":\"x\",\"b\":[-1,true,{}],\"c\":null}");
+    json_free(&json);
+}
+
+static slice_t
+escaped(json_t *json, slice_t text)
+{
+    json_init(json);
+    json_escape(json, text);
+    return json_result(json);
+}
+
+static void
+escapes_what_rfc8259_asks_for(void **state)
+{
+    json_t json;
+
+    (void) state;
+    assert_string_equal(
+        escaped(&json, (slice_t){"\"\\\n\r\t\0\x1f\x7f/", 9}).data,
+        "\\\"\\\\\\n\\r\\t\\u0000\\u001f\\u007f/");
+    json_free(&json);
+}
+
+static void
+keeps_valid_utf8(void **state)
+{
+    json_t json;
+    const char *text = "関所 é \xf0\x9f\x8f\xa5";
+
+    (void) state;
+    assert_string_equal(escaped(&json, slice_of(text)).data, text);
+    json_free(&json);
+}
+
+static void
+replaces_every_byte_that_is_no_utf8(void **state)
+{
+    /* RFC 3629: overlong, surrogate, above U+10FFFF, cut, stray, never legal */
+    static const struct {
+        const char *in;
+        unsigned replaced;
+    } cases[] = {{"\xc0\xaf", 2},     {"\xe0\x80\xaf", 3},
+                 {"\xed\xa0\x80", 3}, {"\xf4\x90\x80\x80", 4},
+                 {"\xe3\x81", 2},     {"\x80", 1},
+                 {"\xff", 1},         {"\xf0\x80\x80\x80", 4}};
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t json;
+        slice_t result = escaped(&json, slice_of(cases[i].in));
+
+        assert_int_equal(result.size, 3 * cases[i].replaced);
+        for (size_t k = 0; k < result.size; k += 3) {
+            assert_memory_equal(result.data + k, "\xef\xbf\xbd", 3);
+        }
+        json_free(&json);
+    }
+}
+
+static void
+fixed_buffer_fails_instead_of_growing(void **state)
+{
+    char buffer[8];
+    json_t json;
+
+    (void) state;
+    json_init_fixed(&json, buffer, sizeof(buffer));
+    json_string(&json, NULL, "12345");
+    assert_string_equal(json_result(&json).data, "\"12345\"");
+    json_init_fixed(&json, buffer, sizeof(buffer));
+    json_string(&json, NULL, "123456");
+    assert_true(json.failed);
+    assert_int_equal(json_result(&json).size, 0);
+}
+
+static void
+unbalanced_or_too_deep_is_no_result(void **state)
+{
+    json_t json;
+
+    (void) state;
+    json_init(&json);
+    json_array(&json, NULL);
+    assert_int_equal(json_result(&json).size, 0);
+    for (int i = 0; i < JSON_DEPTH_MAX; i++) {
+        json_array(&json, NULL);
+    }
+    assert_true(json.failed);
+    json_free(&json);
+    json_init(&json);
+    json_end_object(&json);
+    assert_true(json.failed);
+    json_free(&json);
+}
+
+UNIT_TESTS(cmocka_unit_test(writes_nested_values_with_commas),
+           cmocka_unit_test(escapes_what_rfc8259_asks_for),
+           cmocka_unit_test(keeps_valid_utf8),
+           cmocka_unit_test(replaces_every_byte_that_is_no_utf8),
+           cmocka_unit_test(fixed_buffer_fails_instead_of_growing),
+           cmocka_unit_test(unbalanced_or_too_deep_is_no_result))
