@@ -46,7 +46,7 @@ fuzz_targets   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 bench_programs := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
 man_pages      := $(patsubst docs/man/%.scd,build/man/%,$(wildcard docs/man/*.scd))
 
-.PHONY: all check demo bench fuzz fault format format-check lint install clean \
+.PHONY: clang-warnings all check demo bench fuzz fault format format-check lint install clean \
         tests man
 
 all: build/bin/sekisho build/lib/ngx_http_sekisho_module.so man
@@ -176,6 +176,14 @@ format:
 format-check:
 	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
 
+# clang must be as content as gcc.
+clang-warnings: $(lib_sources:%.c=build/clang/%.o) \
+                $(tool_sources:%.c=build/clang/%.o) \
+                $(module_sources:%.c=build/clang/%.o)
+build/clang/%.o: %.c build/nginx/ngx_auto_config.h Makefile
+	@mkdir -p $(@D)
+	@clang $(CFLAGS) $(NGINX_INCLUDES) -Imodules -MMD -MP -c -o $@ $<
+
 lint: format-check
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 	    --enable=warning,performance,portability \
@@ -197,4 +205,5 @@ install: all
 clean:
 	rm -rf build
 
+-include tests/bench/bench.mk
 -include $(shell find build -name '*.d' 2>/dev/null)
