@@ -157,6 +157,15 @@ bool record_decode(const uint8_t *bytes, size_t size, record_t *record);
  */
 size_t record_render(const record_t *record, char *line, size_t capacity);
 
+/*
+ * Reads a line of the trail back: the opposite of record_render(), and no
+ * general JSON reader.  Values point into the line, or, where an escape had to
+ * be undone, into `buffer`, which has room for at least the line's size.
+ * Unknown fields are passed over (a newer version's); false if the line is not
+ * a flat object of strings, numbers and a "cut" array, or a field repeats.
+ */
+bool record_parse(slice_t line, record_t *record, char *buffer);
+
 /* "2026-11-24T06:09:02.123Z" (24 bytes and a NUL) of Unix milliseconds. */
 #define RECORD_TIME_TEXT_MAX 32
 size_t record_time(int64_t unix_milliseconds, char text[RECORD_TIME_TEXT_MAX]);

@@ -200,7 +200,77 @@ times_have_milliseconds(void **state)
     assert_string_equal(text, "1969-12-31T23:59:59.999Z");
 }
 
-UNIT_TESTS(cmocka_unit_test(renders_fields_in_order_with_their_types),
+static void
+a_rendered_line_is_read_back(void **state)
+{
+    char line[RECORD_SIZE_MAX], buffer[RECORD_SIZE_MAX];
+    static const char text[] = "a\"\\\n\x01 関所 \xf0\x9f\x8f\xa5";
+    record_t record = {
+        .values =
+            {[RECORD_STATUS] = SLICE("200"), [RECORD_USER] = SLICE("yamada")},
+        .cut = UINT64_C(1) << RECORD_URI};
+    record_t back;
+
+    (void) state;
+    record.values[RECORD_AGENT] = (slice_t){text, sizeof(text)}; /* with NUL */
+    assert_true(record_parse(rendered(&record, line), &back, buffer));
+    for (unsigned i = 0; i < RECORD_FIELDS; i++) {
+        assert_true(slice_equal(back.values[i], record.values[i]));
+    }
+    assert_true(back.cut == record.cut);
+}
+
+static void
+unknown_fields_are_passed_over(void **state)
+{
+    char buffer[64];
+    record_t record;
+
+    (void) state;
+    assert_true(
+        record_parse(SLICE("{\"new\":\"x\",\"id\":\"a\"}"), &record, buffer));
+    assert_true(slice_is(record.values[RECORD_ID], "a"));
+    assert_true(record_parse(SLICE("{}"), &record, buffer));
+    assert_true(
+        record_parse(SLICE("{\"user\":\"\\ud83c\\udfe5\"}"), &record, buffer));
+    assert_true(slice_is(record.values[RECORD_USER], "\xf0\x9f\x8f\xa5"));
+}
+
+static void
+what_no_daemon_writes_is_no_record(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "{\"id\":\"a\"} ",
+        "{\"id\":\"a\",}",
+        "{\"id\":\"a\",\"id\":\"b\"}",
+        "{\"id\":true}",
+        "{\"id\":{}}",
+        "{\"id\":\"\\x\"}",
+        "{\"id\":\"\\ud800\"}",
+        "{\"id\":\"\\udc00\"}",
+        "{\"id\":\"\\u12\"}",
+        "{\"id\":\"a\n\"}",
+        "{\"id\":\"\\",
+        "{\"cut\":[]}",
+        "{\"cut\":[\"uri\"],\"cut\":[\"uri\"]}",
+        "{id:\"a\"}",
+    };
+    char buffer[64];
+    record_t record;
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        assert_false(record_parse(slice_of(bad[i]), &record, buffer));
+    }
+}
+
+UNIT_TESTS(cmocka_unit_test(a_rendered_line_is_read_back),
+           cmocka_unit_test(unknown_fields_are_passed_over),
+           cmocka_unit_test(what_no_daemon_writes_is_no_record),
+           cmocka_unit_test(renders_fields_in_order_with_their_types),
            cmocka_unit_test(a_number_that_is_none_stays_text),
            cmocka_unit_test(outside_text_cannot_break_the_line),
            cmocka_unit_test(what_is_encoded_comes_back),

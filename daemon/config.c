@@ -1,0 +1,326 @@
+#include "config.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/un.h>
+
+#include "../lib/base/value.h"
+
+#define JOURNAL_MIN   (UINT64_C(1) << 20)
+#define JOURNAL_MAX   (UINT64_C(4) << 30)
+#define HEARTBEAT_MAX 300 /* seconds: silence longer than that is visible */
+#define ORPHAN_MIN    5
+#define ORPHAN_MAX    3600
+#define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
+
+typedef struct {
+    config_t *config;
+    report_t *report;
+} reader_t;
+
+/* Reads the words after the name; messages are its own. */
+typedef void (*read_fn)(reader_t *reader, const conf_directive_t *directive);
+
+static const char *
+text_of(reader_t *reader, const conf_directive_t *directive)
+{
+    slice_t text = directive->words[1].text;
+    char *copy = conf_alloc(reader->config->conf, text.size + 1);
+
+    if (copy == NULL) {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "out of memory");
+        return "";
+    }
+    memcpy(copy, text.data, text.size);
+    return copy;
+}
+
+static const char *
+absolute_path(reader_t *reader, const conf_directive_t *directive)
+{
+    slice_t text = directive->words[1].text;
+    char quote[CONF_QUOTE_MAX];
+
+    if (text.size == 0 || text.data[0] != '/') {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "\"%s\" is no absolute path: write it from the root, as "
+                   "/var/lib/sekisho/…",
+                   conf_quote(text, quote));
+    }
+    return text_of(reader, directive);
+}
+
+static void
+read_socket(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->socket = absolute_path(reader, directive);
+    if (directive->words[1].text.size >=
+        sizeof(((struct sockaddr_un *) NULL)->sun_path))
+    {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "a socket's path has at most %zu bytes: choose a shorter "
+                   "one",
+                   sizeof(((struct sockaddr_un *) NULL)->sun_path) - 1);
+    }
+}
+
+static void
+read_trail(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->trail = absolute_path(reader, directive);
+}
+
+static void
+read_key(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->key = absolute_path(reader, directive);
+}
+
+static void
+read_policy(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->policy = absolute_path(reader, directive);
+}
+
+static void
+read_origin(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->origin = directive->words[1].text;
+}
+
+static void
+read_web_user(reader_t *reader, const conf_directive_t *directive)
+{
+    config_t *config = reader->config;
+
+    for (uint32_t i = 1; i < directive->words_count; i++) {
+        char name[64], quote[CONF_QUOTE_MAX];
+        slice_t text = directive->words[i].text;
+        const struct passwd *user = NULL;
+
+        if (text.size < sizeof(name)) {
+            memcpy(name, text.data, text.size);
+            name[text.size] = '\0';
+            user = getpwnam(name);
+        }
+        if (user == NULL) {
+            report_add(reader->report, REPORT_ERROR, conf_place(directive, i),
+                       "there is no user \"%s\" on this host: write the user "
+                       "that nginx's workers run as, as www-data",
+                       conf_quote(text, quote));
+        } else if (config->web_uids_count == CONFIG_WEB_UIDS_MAX) {
+            report_add(reader->report, REPORT_ERROR, conf_place(directive, i),
+                       "more than %d web users: leave some out",
+                       CONFIG_WEB_UIDS_MAX);
+        } else {
+            config->web_uids[config->web_uids_count++] = user->pw_uid;
+        }
+    }
+}
+
+static void
+read_readers(reader_t *reader, const conf_directive_t *directive)
+{
+    char quote[CONF_QUOTE_MAX];
+    const struct group *group = getgrnam(text_of(reader, directive));
+
+    if (group == NULL) {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "there is no group \"%s\" on this host: make it with "
+                   "groupadd --system, or name another",
+                   conf_quote(directive->words[1].text, quote));
+        return;
+    }
+    reader->config->readers = group->gr_gid;
+    reader->config->has_readers = true;
+}
+
+static void
+read_size(reader_t *reader, const conf_directive_t *directive, uint64_t low,
+          uint64_t high, uint64_t *bytes)
+{
+    slice_t text = directive->words[1].text;
+    char quote[CONF_QUOTE_MAX];
+
+    if (!value_size(text, bytes) || *bytes < low || *bytes > high) {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "\"%s\" is no size between %llum and %llum: write one, as "
+                   "64m",
+                   conf_quote(text, quote), (unsigned long long) low >> 20,
+                   (unsigned long long) high >> 20);
+    }
+}
+
+static void
+read_journal(reader_t *reader, const conf_directive_t *directive)
+{
+    read_size(reader, directive, 4 * JOURNAL_MIN, JOURNAL_MAX,
+              &reader->config->journal_bytes);
+}
+
+static void
+read_reserve(reader_t *reader, const conf_directive_t *directive)
+{
+    read_size(reader, directive, JOURNAL_MIN, JOURNAL_MAX,
+              &reader->config->reserve_bytes);
+}
+
+static void
+read_duration(reader_t *reader, const conf_directive_t *directive, uint64_t low,
+              uint64_t high, uint64_t *seconds)
+{
+    slice_t text = directive->words[1].text;
+    char quote[CONF_QUOTE_MAX];
+
+    if (!value_duration(text, seconds) || *seconds < low || *seconds > high) {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "\"%s\" is no time span between %llus and %llus: write a "
+                   "number and s, m or h, as 60s",
+                   conf_quote(text, quote), (unsigned long long) low,
+                   (unsigned long long) high);
+    }
+}
+
+static void
+read_heartbeat(reader_t *reader, const conf_directive_t *directive)
+{
+    read_duration(reader, directive, 1, HEARTBEAT_MAX,
+                  &reader->config->heartbeat_seconds);
+}
+
+static void
+read_orphan(reader_t *reader, const conf_directive_t *directive)
+{
+    read_duration(reader, directive, ORPHAN_MIN, ORPHAN_MAX,
+                  &reader->config->orphan_seconds);
+}
+
+static const struct {
+    const char *name;
+    uint32_t words_max;
+    read_fn read;
+} directives[] = {
+    {"socket", 1, read_socket},      {"trail", 1, read_trail},
+    {"origin", 1, read_origin},      {"key", 1, read_key},
+    {"policy", 1, read_policy},      {"web-user", 8, read_web_user},
+    {"readers", 1, read_readers},    {"journal", 1, read_journal},
+    {"reserve", 1, read_reserve},    {"heartbeat", 1, read_heartbeat},
+    {"interrupted", 1, read_orphan},
+};
+
+static void
+tell_unknown(reader_t *reader, const conf_directive_t *directive)
+{
+    const char *names[COUNT(directives)], *nearest;
+    char quote[CONF_QUOTE_MAX];
+
+    for (size_t i = 0; i < COUNT(directives); i++) {
+        names[i] = directives[i].name;
+    }
+    nearest = conf_nearest(directive->words[0].text, names, COUNT(names));
+    report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
+               "unknown directive \"%s\": %s%s%s",
+               conf_quote(directive->words[0].text, quote),
+               nearest == NULL ? "see sekishod.conf(5)" : "did you mean \"",
+               nearest == NULL ? "" : nearest, nearest == NULL ? "" : "\"?");
+}
+
+static void
+read_directive(reader_t *reader, const conf_directive_t *directive,
+               const conf_directive_t *seen[COUNT(directives)])
+{
+    for (size_t i = 0; i < COUNT(directives); i++) {
+        if (!slice_is(directive->words[0].text, directives[i].name)) {
+            continue;
+        }
+        if (directive->block || directive->words_count < 2 ||
+            directive->words_count > directives[i].words_max + 1)
+        {
+            report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
+                       "\"%s\" takes %s and a \";\"", directives[i].name,
+                       directives[i].words_max == 1 ? "one value"
+                                                    : "one to eight names");
+        } else if (seen[i] != NULL) {
+            report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
+                       "\"%s\" was already given at line %u: leave one out",
+                       directives[i].name, seen[i]->words[0].line);
+        } else {
+            seen[i] = directive;
+            directives[i].read(reader, directive);
+        }
+        return;
+    }
+    tell_unknown(reader, directive);
+}
+
+static void
+check_whole(reader_t *reader, const char *path)
+{
+    config_t *config = reader->config;
+    report_place_t place = {.file = path};
+
+    if (config->origin.size == 0) {
+        report_add(reader->report, REPORT_ERROR, place,
+                   "no \"origin\": give the trail a name of its own, as "
+                   "\"origin pacs.hospital.example/sekisho;\"");
+    }
+    if (config->reserve_bytes * 2 > config->journal_bytes) {
+        report_add(reader->report, REPORT_ERROR, place,
+                   "\"reserve\" is more than half of \"journal\": make the "
+                   "journal larger");
+    }
+    if (config->web_uids_count == 0) {
+        report_add(reader->report, REPORT_WARNING, place,
+                   "no \"web-user\": only root can send records, so nginx "
+                   "will refuse every request under audit");
+    }
+}
+
+config_t *
+config_read(const char *path, report_t *report)
+{
+    const conf_directive_t *seen[COUNT(directives)] = {0};
+    conf_directive_t *first = NULL;
+    config_t *config = calloc(1, sizeof(*config));
+    reader_t reader = {.config = config, .report = report};
+
+    if (config == NULL) {
+        report_add(report, REPORT_ERROR, (report_place_t){.file = path},
+                   "out of memory");
+        return NULL;
+    }
+    config->socket = "/run/sekisho/sekishod.sock";
+    config->trail = "/var/lib/sekisho/trail";
+    config->key = "/etc/sekisho/trail.key";
+    config->journal_bytes = UINT64_C(64) << 20;
+    config->reserve_bytes = UINT64_C(8) << 20;
+    config->heartbeat_seconds = HEARTBEAT_MAX;
+    config->orphan_seconds = 60;
+    config->conf = conf_new(report);
+    if (config->conf == NULL ||
+        conf_parse_file(config->conf, path, NULL, &first) < 0)
+    {
+        config_free(config);
+        return NULL;
+    }
+    for (; first != NULL; first = first->next) {
+        read_directive(&reader, first, seen);
+    }
+    check_whole(&reader, path);
+    if (report_errors(report) != 0) {
+        config_free(config);
+        return NULL;
+    }
+    return config;
+}
+
+void
+config_free(config_t *config)
+{
+    if (config != NULL) {
+        conf_free(config->conf);
+        free(config);
+    }
+}

@@ -1,0 +1,40 @@
+/*
+ * sekishod.conf(5): nginx's syntax, the same kind of messages as the policy.
+ */
+
+#ifndef SEKISHO_DAEMON_CONFIG_H
+#define SEKISHO_DAEMON_CONFIG_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "../lib/base/conf.h"
+
+#define CONFIG_FILE         "/etc/sekisho/sekishod.conf"
+#define CONFIG_WEB_UIDS_MAX 8
+
+typedef struct {
+    conf_t *conf; /* owns the texts below */
+    const char *socket;
+    const char *trail;
+    slice_t origin;     /* of checkpoints: the log's name */
+    const char *key;    /* file of the signing key */
+    const char *policy; /* image whose version heartbeats tell; may be NULL */
+    uid_t web_uids[CONFIG_WEB_UIDS_MAX]; /* may send records of the web */
+    unsigned web_uids_count;
+    gid_t readers; /* group that may reach the socket to tell what it read */
+    bool has_readers;
+    uint64_t journal_bytes;
+    uint64_t reserve_bytes;
+    uint64_t heartbeat_seconds;
+    uint64_t orphan_seconds; /* an opening whose front end is gone this long */
+} config_t;
+
+/*
+ * Reads and checks; every error goes to the report.  NULL if there was one.
+ * Freed by config_free(), which takes NULL.
+ */
+config_t *config_read(const char *path, report_t *report);
+void config_free(config_t *config);
+
+#endif
