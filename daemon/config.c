@@ -23,13 +23,13 @@ typedef struct {
 typedef void (*read_fn)(reader_t *reader, const conf_directive_t *directive);
 
 static const char *
-text_of(reader_t *reader, const conf_directive_t *directive)
+text_of(reader_t *reader, const conf_directive_t *directive, uint32_t word)
 {
-    slice_t text = directive->words[1].text;
+    slice_t text = directive->words[word].text;
     char *copy = conf_alloc(reader->config->conf, text.size + 1);
 
     if (copy == NULL) {
-        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, word),
                    "out of memory");
         return "";
     }
@@ -38,24 +38,25 @@ text_of(reader_t *reader, const conf_directive_t *directive)
 }
 
 static const char *
-absolute_path(reader_t *reader, const conf_directive_t *directive)
+absolute_path(reader_t *reader, const conf_directive_t *directive,
+              uint32_t word)
 {
-    slice_t text = directive->words[1].text;
+    slice_t text = directive->words[word].text;
     char quote[CONF_QUOTE_MAX];
 
     if (text.size == 0 || text.data[0] != '/') {
-        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, word),
                    "\"%s\" is no absolute path: write it from the root, as "
                    "/var/lib/sekisho/…",
                    conf_quote(text, quote));
     }
-    return text_of(reader, directive);
+    return text_of(reader, directive, word);
 }
 
 static void
 read_socket(reader_t *reader, const conf_directive_t *directive)
 {
-    reader->config->socket = absolute_path(reader, directive);
+    reader->config->socket = absolute_path(reader, directive, 1);
     if (directive->words[1].text.size >=
         sizeof(((struct sockaddr_un *) NULL)->sun_path))
     {
@@ -69,19 +70,24 @@ read_socket(reader_t *reader, const conf_directive_t *directive)
 static void
 read_trail(reader_t *reader, const conf_directive_t *directive)
 {
-    reader->config->trail = absolute_path(reader, directive);
+    reader->config->trail = absolute_path(reader, directive, 1);
 }
 
 static void
 read_key(reader_t *reader, const conf_directive_t *directive)
 {
-    reader->config->key = absolute_path(reader, directive);
+    config_t *config = reader->config;
+
+    for (uint32_t i = 1; i < directive->words_count; i++) {
+        config->keys[i - 1] = absolute_path(reader, directive, i);
+    }
+    config->keys_count = directive->words_count - 1;
 }
 
 static void
 read_policy(reader_t *reader, const conf_directive_t *directive)
 {
-    reader->config->policy = absolute_path(reader, directive);
+    reader->config->policy = absolute_path(reader, directive, 1);
 }
 
 static void
@@ -124,7 +130,7 @@ static void
 read_readers(reader_t *reader, const conf_directive_t *directive)
 {
     char quote[CONF_QUOTE_MAX];
-    const struct group *group = getgrnam(text_of(reader, directive));
+    const struct group *group = getgrnam(text_of(reader, directive, 1));
 
     if (group == NULL) {
         report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
@@ -203,7 +209,7 @@ static const struct {
     read_fn read;
 } directives[] = {
     {"socket", 1, read_socket},      {"trail", 1, read_trail},
-    {"origin", 1, read_origin},      {"key", 1, read_key},
+    {"origin", 1, read_origin},      {"key", CONFIG_KEYS_MAX, read_key},
     {"policy", 1, read_policy},      {"web-user", 8, read_web_user},
     {"readers", 1, read_readers},    {"journal", 1, read_journal},
     {"reserve", 1, read_reserve},    {"heartbeat", 1, read_heartbeat},
@@ -240,8 +246,7 @@ read_directive(reader_t *reader, const conf_directive_t *directive,
         {
             report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
                        "\"%s\" takes %s and a \";\"", directives[i].name,
-                       directives[i].words_max == 1 ? "one value"
-                                                    : "one to eight names");
+XXX
         } else if (seen[i] != NULL) {
             report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
                        "\"%s\" was already given at line %u: leave one out",
@@ -293,7 +298,8 @@ config_read(const char *path, report_t *report)
     }
     config->socket = "/run/sekisho/sekishod.sock";
     config->trail = "/var/lib/sekisho/trail";
-    config->key = "/etc/sekisho/trail.key";
+    config->keys[0] = "/etc/sekisho/trail.key";
+    config->keys_count = 1;
     config->journal_bytes = UINT64_C(64) << 20;
     config->reserve_bytes = UINT64_C(8) << 20;
     config->heartbeat_seconds = HEARTBEAT_MAX;

@@ -12,13 +12,16 @@
 
 #define CONFIG_FILE         "/etc/sekisho/sekishod.conf"
 #define CONFIG_WEB_UIDS_MAX 8
+#define CONFIG_KEYS_MAX     2
 
 typedef struct {
     conf_t *conf; /* owns the texts below */
     const char *socket;
     const char *trail;
     slice_t origin;     /* of checkpoints: the log's name */
-    const char *key;    /* file of the signing key */
+    /* files of the signing keys: each signs; two during a rotation */
+    const char *keys[CONFIG_KEYS_MAX];
+    unsigned keys_count;
     const char *policy; /* image whose version heartbeats tell; may be NULL */
     uid_t web_uids[CONFIG_WEB_UIDS_MAX]; /* may send records of the web */
     unsigned web_uids_count;

@@ -70,6 +70,7 @@ static const struct {
     [RECORD_VERSION] = {"version", false},
     [RECORD_LOST] = {"lost", true},
     [RECORD_SKIPPED] = {"skipped", true},
+    [RECORD_OF_FRONT] = {"of_front", false},
 };
 
 /* DICOM PS3.15 A.5.3: EventID, then EventTypeCode (both DCM). */
@@ -81,6 +82,7 @@ static const struct {
     [EVENT_NONE] = {"none", 0, 0, false, false},
     [EVENT_ACCESS] = {"access", 110103, 0, false, false},
     [EVENT_ACCESS_END] = {"access-end", 110103, 0, false, false},
+    [EVENT_ACCESS_JOINED] = {"access-joined", 0, 0, false, false},
     [EVENT_REQUEST] = {"request", 110103, 0, false, false},
     [EVENT_REQUEST_END] = {"request-end", 110103, 0, false, false},
     [EVENT_UNRECORDED] = {"unrecorded", 110113, 0, false, false},

@@ -77,14 +77,14 @@ typedef enum {
     RECORD_CLOCK,        /* "synchronised" or "unsynchronised" */
     RECORD_CLOCK_ERROR_US,
     RECORD_TREE_SIZE,
-    RECORD_KEY,     /* verifier key */
-    RECORD_OLD,     /* value before a change */
-    RECORD_PEER,    /* uid:pid of a local program */
-    RECORD_VERSION, /* of the program */
-    RECORD_LOST,    /* requests served without a record (audit_fail allow) */
-    RECORD_SKIPPED, /* numbers of this front end just before this record that
-                       rightly have none: refused, or the same opening sent by
-                       two workers */
+    RECORD_KEY,      /* verifier key */
+    RECORD_OLD,      /* value before a change */
+    RECORD_PEER,     /* uid:pid of a local program */
+    RECORD_VERSION,  /* of the program */
+    RECORD_LOST,     /* requests served without a record (audit_fail allow) */
+    RECORD_SKIPPED,  /* numbers of this front end just before this record that
+                       rightly have none: they were refused */
+    RECORD_OF_FRONT, /* gap: the front end that it is about */
     RECORD_FIELDS
 } record_field_t;
 

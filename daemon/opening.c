@@ -1,0 +1,157 @@
+#include "opening.h"
+
+#include <stdlib.h>
+
+bool
+openings_init(openings_t *openings)
+{
+    *openings = (openings_t){.by_id = table_new(), .instances = table_new()};
+    return openings->by_id != NULL && openings->instances != NULL;
+}
+
+void
+openings_free(openings_t *openings)
+{
+    instance_t *instance;
+    size_t place = 0;
+
+    while (openings->newest != NULL) {
+        openings_remove(openings, openings->newest);
+    }
+    while (openings->instances != NULL &&
+           (instance = table_next(openings->instances, &place)) != NULL)
+    {
+        free(instance);
+    }
+    table_free(openings->by_id);
+    table_free(openings->instances);
+}
+
+instance_t *
+openings_instance(openings_t *openings, const uint8_t front[MESSAGE_FRONT_SIZE],
+                  int64_t now_ms)
+{
+    uint8_t id[TABLE_KEY_SIZE] = {0};
+    instance_t *instance;
+
+    memcpy(id, front, MESSAGE_INSTANCE_SIZE);
+    instance = table_find(openings->instances, id);
+    if (instance != NULL) {
+        return instance;
+    }
+    instance = calloc(1, sizeof(*instance));
+    if (instance == NULL || !table_set(openings->instances, id, instance)) {
+        free(instance);
+        return NULL;
+    }
+    memcpy(instance->id, id, sizeof(id));
+    instance->gone = now_ms;
+    return instance;
+}
+
+bool
+openings_add(openings_t *openings, instance_t *instance,
+             const uint8_t id[TABLE_KEY_SIZE], const record_t *record)
+{
+    /* what names the access; the rest of its record is in the trail */
+    static const record_field_t kept[] = {
+        RECORD_USER,    RECORD_FACILITY, RECORD_ADDRESS, RECORD_SERVICE,
+        RECORD_SESSION, RECORD_PURPOSE,  RECORD_ACTION,  RECORD_PATIENT,
+        RECORD_STUDY,   RECORD_SERIES,   RECORD_INSTANCE};
+    uint8_t bytes[RECORD_SIZE_MAX];
+    record_t few = {0};
+    opening_t *opening;
+    size_t size;
+
+    for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
+        few.values[kept[i]] = record->values[kept[i]];
+    }
+    size = record_encode(&few, bytes, sizeof(bytes));
+    opening = malloc(sizeof(*opening) + size);
+    if (opening == NULL || !table_set(openings->by_id, id, opening)) {
+        free(opening);
+        return false;
+    }
+    *opening = (opening_t){.instance = instance,
+                           .next = instance->openings,
+                           .older = openings->newest,
+                           .size = size};
+    memcpy(opening->id, id, sizeof(opening->id));
+    memcpy(opening->record, bytes, size);
+    if (opening->next != NULL) {
+        opening->next->previous = opening;
+    }
+    instance->openings = opening;
+    if (opening->older != NULL) {
+        opening->older->newer = opening;
+    } else {
+        openings->oldest = opening;
+    }
+    openings->newest = opening;
+    return true;
+}
+
+opening_t *
+openings_find(const openings_t *openings, const uint8_t id[TABLE_KEY_SIZE])
+{
+    return table_find(openings->by_id, id);
+}
+
+void
+openings_remove(openings_t *openings, opening_t *opening)
+{
+    (void) table_remove(openings->by_id, opening->id);
+    if (opening->next != NULL) {
+        opening->next->previous = opening->previous;
+    }
+    if (opening->previous != NULL) {
+        opening->previous->next = opening->next;
+    } else {
+        opening->instance->openings = opening->next;
+    }
+    if (opening->newer != NULL) {
+        opening->newer->older = opening->older;
+    } else {
+        openings->newest = opening->older;
+    }
+    if (opening->older != NULL) {
+        opening->older->newer = opening->newer;
+    } else {
+        openings->oldest = opening->newer;
+    }
+    free(opening);
+}
+
+bool
+opening_id_parse(slice_t text, uint8_t id[TABLE_KEY_SIZE])
+{
+    if (text.size != 2 * TABLE_KEY_SIZE) {
+        return false;
+    }
+    for (size_t i = 0; i < text.size; i++) {
+        char c = text.data[i];
+        unsigned digit;
+
+        if (c >= '0' && c <= '9') {
+            digit = (unsigned) (c - '0');
+        } else if (c >= 'a' && c <= 'f') {
+            digit = (unsigned) (c - 'a' + 10);
+        } else {
+            return false;
+        }
+        id[i / 2] = (uint8_t) (i % 2 == 0 ? digit << 4 : id[i / 2] | digit);
+    }
+    return true;
+}
+
+void
+opening_id_format(const uint8_t id[TABLE_KEY_SIZE], char text[33])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < TABLE_KEY_SIZE; i++) {
+        text[2 * i] = digits[id[i] >> 4];
+        text[2 * i + 1] = digits[id[i] & 15];
+    }
+    text[2 * TABLE_KEY_SIZE] = '\0';
+}

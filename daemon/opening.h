@@ -1,0 +1,58 @@
+/*
+ * Openings that nobody has closed yet: by id, and by the program (instance)
+ * that opened them, so that a close can be written when it is gone.
+ */
+
+#ifndef SEKISHO_DAEMON_OPENING_H
+#define SEKISHO_DAEMON_OPENING_H
+
+#include "../lib/ipc/message.h"
+#include "table.h"
+
+#define OPENINGS_MAX 200000 /* beyond it the oldest is closed as interrupted */
+
+typedef struct instance_s instance_t;
+typedef struct opening_s opening_t;
+
+struct opening_s {
+    uint8_t id[TABLE_KEY_SIZE];
+    instance_t *instance;
+    opening_t *next, *previous; /* of its instance, newest first */
+    opening_t *newer, *older;   /* of all */
+    size_t size;
+    uint8_t record[]; /* encoded: what its close repeats */
+};
+
+struct instance_s {
+    uint8_t id[TABLE_KEY_SIZE]; /* 8 bytes, then zeros */
+    unsigned connections;
+    int64_t gone; /* Unix milliseconds since when it has none */
+    opening_t *openings;
+};
+
+typedef struct {
+    table_t *by_id;
+    table_t *instances;
+    opening_t *newest, *oldest;
+} openings_t;
+
+bool openings_init(openings_t *openings);
+void openings_free(openings_t *openings);
+
+/* The instance of a front end; made if it is new.  NULL: out of memory. */
+instance_t *openings_instance(openings_t *openings,
+                              const uint8_t front[MESSAGE_FRONT_SIZE],
+                              int64_t now_ms);
+
+/* False when out of memory.  The id must not be there yet. */
+bool openings_add(openings_t *openings, instance_t *instance,
+                  const uint8_t id[TABLE_KEY_SIZE], const record_t *record);
+opening_t *openings_find(const openings_t *openings,
+                         const uint8_t id[TABLE_KEY_SIZE]);
+void openings_remove(openings_t *openings, opening_t *opening);
+
+/* 32 lower-case hexadecimal digits <-> 16 bytes. */
+bool opening_id_parse(slice_t text, uint8_t id[TABLE_KEY_SIZE]);
+void opening_id_format(const uint8_t id[TABLE_KEY_SIZE], char text[33]);
+
+#endif

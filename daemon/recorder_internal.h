@@ -1,0 +1,66 @@
+/* Between the recorder*.c files alone. */
+
+#ifndef SEKISHO_DAEMON_RECORDER_INTERNAL_H
+#define SEKISHO_DAEMON_RECORDER_INTERNAL_H
+
+#include "../lib/base/clock.h"
+#include "../lib/trail/writer.h"
+#include "opening.h"
+#include "recorder.h"
+#include "table.h"
+
+#define BATCH_ENTRIES_MAX 4096
+#define BATCH_BYTES_MAX   (4u << 20)
+#define BATCH_LINE_SPARE  40 /* for ,"skipped":18446744073709551615} */
+#define BATCH_LINE_MAX    (4 * (RECORD_SIZE_MAX + BATCH_LINE_SPARE))
+
+typedef struct {
+    char *line;
+    size_t size;
+    front_t *front;
+    uint64_t number;
+    uint64_t skipped;
+    bool privileged;
+} entry_t;
+
+/* Texts that live until a record is rendered. */
+typedef struct {
+    char front[33];
+    char number[24];
+} completion_t;
+
+struct recorder_s {
+    const config_t *config;
+    trail_writer_t *writer;
+    char host[256];
+    table_t *fronts;
+    openings_t openings;
+    front_t own; /* the daemon's own records */
+
+    entry_t entries[BATCH_ENTRIES_MAX + 4];
+    size_t entries_count;
+    slice_t slices[BATCH_ENTRIES_MAX + 4];
+    char *lines; /* BATCH_BYTES_MAX */
+    size_t lines_size;
+    bool answers_due;
+    bool security; /* a record in the batch asks for a checkpoint */
+
+    int64_t limited_until; /* ordinary records are refused; 0: no */
+    int64_t heartbeat;     /* ms, the last one */
+    char reason[640];      /* of the last refusals */
+
+    uint64_t received, refused, commits;
+};
+
+/* A record of the daemon itself; completed and put into the batch. */
+void recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
+                  int64_t now_ms);
+
+/* Numbers of a front end are missing: recorded and logged. */
+void recorder_gap(recorder_t *recorder, const front_t *front, uint64_t from,
+                  uint64_t missing, const char *reason, int64_t now_ms);
+
+/* The digits at the start of a text; 0 if there are none. */
+uint64_t recorder_number(slice_t text);
+
+#endif

@@ -1,0 +1,495 @@
+/* The recorder's life: start, hello and goodbye, the tick, the end. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#include "../lib/policy/image.h"
+#include "log.h"
+#include "recorder_internal.h"
+
+#define FRONT_FORGET_S 86400
+#define COUNTERS_MAX   (RECORD_VALUE_MAX - 64)
+#define REPLAY_MAX     1000000 /* records read back at the start */
+
+static front_t *
+new_front(recorder_t *recorder, const uint8_t id[MESSAGE_FRONT_SIZE],
+          slice_t source)
+{
+    front_t *front = calloc(1, sizeof(*front));
+
+    if (front == NULL || !table_set(recorder->fronts, id, front)) {
+        free(front);
+        return NULL;
+    }
+    memcpy(front->id, id, sizeof(front->id));
+    if (source.size >= sizeof(front->source)) {
+        source.size = sizeof(front->source) - 1;
+    }
+    memcpy(front->source, source.data, source.size);
+    return front;
+}
+
+static void
+free_front(front_t *front)
+{
+    free(front->refused);
+    free(front);
+}
+
+front_t *
+recorder_hello(recorder_t *recorder, const message_hello_t *hello,
+               uint64_t acknowledged, int64_t now_ms)
+{
+    front_t *front = table_find(recorder->fronts, hello->front);
+    instance_t *instance;
+
+    if (front == NULL) {
+        front = new_front(recorder, hello->front, hello->source);
+        if (front == NULL) {
+            return NULL;
+        }
+    }
+    /* what we acknowledged and do not hold is gone: rolled back, or lost */
+    if (acknowledged > front->taken) {
+        recorder_gap(recorder, front, front->taken + 1,
+                     acknowledged - front->taken, "acknowledged-and-lost",
+                     now_ms);
+        front->taken = front->durable = acknowledged;
+    }
+    instance = openings_instance(&recorder->openings, front->id, now_ms);
+    if (instance == NULL) {
+        return NULL;
+    }
+    instance->connections++;
+    front->connections++;
+    front->seen = now_ms / 1000;
+    return front;
+}
+
+void
+recorder_goodbye(recorder_t *recorder, front_t *front, int64_t now_ms)
+{
+    instance_t *instance = openings_instance(&recorder->openings, front->id,
+                                             now_ms);
+
+    front->connections--;
+    front->seen = now_ms / 1000;
+    if (instance != NULL && instance->connections > 0) {
+        instance->connections--;
+        instance->gone = now_ms;
+    }
+}
+
+/* ---- Heartbeat -----------------------------------------------------------*/
+
+static void
+put_clock(record_t *record, char error[24])
+{
+    struct timex timex = {0};
+    int state = adjtimex(&timex);
+    bool synchronised = state >= 0 && state != TIME_ERROR &&
+                        (timex.status & STA_UNSYNC) == 0;
+
+    record->values[RECORD_CLOCK] = synchronised ? SLICE("synchronised")
+                                                : SLICE("unsynchronised");
+    (void) snprintf(error, 24, "%ld", timex.esterror);
+    record->values[RECORD_CLOCK_ERROR_US] = slice_of(error);
+}
+
+static void
+put_policy(const recorder_t *recorder, record_t *record,
+           char version[POLICY_VERSION_TEXT_MAX])
+{
+    policy_image_t *image = NULL;
+
+    if (recorder->config->policy != NULL &&
+        policy_image_open_file(recorder->config->policy, &image) ==
+            POLICY_IMAGE_OK)
+    {
+        memcpy(version, policy_image_version(image), POLICY_VERSION_TEXT_MAX);
+        record->values[RECORD_POLICY] = slice_of(version);
+    }
+    policy_image_free(image);
+}
+
+static void
+heartbeat(recorder_t *recorder, int64_t now_ms)
+{
+    char counters[COUNTERS_MAX + 64], error[24], tree[24];
+    char version[POLICY_VERSION_TEXT_MAX];
+    size_t place = 0, used = 0;
+    trail_status_t status;
+    const front_t *front;
+    record_t record;
+
+    recorder->heartbeat = now_ms;
+    trail_writer_status(recorder->writer, &status);
+    do {
+        memset(&record, 0, sizeof(record));
+        used = 0;
+        while (used < COUNTERS_MAX - 64 &&
+               (front = table_next(recorder->fronts, &place)) != NULL)
+        {
+            char id[33];
+
+            opening_id_format(front->id, id);
+            used += (size_t) snprintf(counters + used, sizeof(counters) - used,
+                                      "%s%s:%llu", used == 0 ? "" : " ", id,
+                                      (unsigned long long) front->taken);
+        }
+        record.values[RECORD_COUNTERS] = (slice_t){counters, used};
+        (void) snprintf(tree, sizeof(tree), "%llu",
+                        (unsigned long long) status.size);
+        record.values[RECORD_TREE_SIZE] = slice_of(tree);
+        put_clock(&record, error);
+        put_policy(recorder, &record, version);
+        recorder_own(recorder, EVENT_HEARTBEAT, &record, now_ms);
+        /* more front ends than one record has room for: another record */
+    } while (used >= COUNTERS_MAX - 64);
+}
+
+/* ---- The tick ------------------------------------------------------------*/
+
+static void
+close_interrupted(recorder_t *recorder, opening_t *opening, int64_t now_ms)
+{
+    record_t record;
+    char open[33];
+
+    if (record_decode(opening->record, opening->size, &record)) {
+        opening_id_format(opening->id, open);
+        record.values[RECORD_OPEN] = slice_of(open);
+        record.values[RECORD_OUTCOME] = SLICE("8");
+        record.values[RECORD_REASON] = SLICE("interrupted");
+        recorder_own(recorder, EVENT_ACCESS_END, &record, now_ms);
+    }
+    openings_remove(&recorder->openings, opening);
+}
+
+static void
+close_orphans(recorder_t *recorder, int64_t now_ms)
+{
+    int64_t patience = (int64_t) recorder->config->orphan_seconds * 1000;
+    instance_t *instance;
+    size_t place = 0;
+
+    while ((instance = table_next(recorder->openings.instances, &place)) !=
+           NULL) {
+        if (instance->connections > 0 || now_ms - instance->gone < patience) {
+            continue;
+        }
+        while (instance->openings != NULL) {
+            close_interrupted(recorder, instance->openings, now_ms);
+        }
+        (void) table_remove(recorder->openings.instances, instance->id);
+        free(instance);
+    }
+    while (table_count(recorder->openings.by_id) > OPENINGS_MAX) {
+        close_interrupted(recorder, recorder->openings.oldest, now_ms);
+    }
+}
+
+static void
+forget_fronts(recorder_t *recorder, int64_t now_ms)
+{
+    size_t place = 0;
+    front_t *front;
+
+    while ((front = table_next(recorder->fronts, &place)) != NULL) {
+        if (front->connections == 0 &&
+            now_ms / 1000 - front->seen > FRONT_FORGET_S) {
+            (void) table_remove(recorder->fronts, front->id);
+            free_front(front);
+        }
+    }
+}
+
+int
+recorder_checkpoint(recorder_t *recorder)
+{
+    int error = trail_writer_wait(recorder->writer);
+    trail_status_t status;
+
+    if (error < 0) {
+        trail_writer_status(recorder->writer, &status);
+        (void) snprintf(recorder->reason, sizeof(recorder->reason),
+                        "no checkpoint could be made: %s",
+                        status.problem.text[0] != '\0' ? status.problem.text
+                                                       : strerror(-error));
+    }
+    return error;
+}
+
+void
+recorder_tick(recorder_t *recorder, int64_t now_ms)
+{
+    if (now_ms - recorder->heartbeat >=
+            (int64_t) recorder->config->heartbeat_seconds * 1000 ||
+        now_ms < recorder->heartbeat)
+    {
+        heartbeat(recorder, now_ms);
+        forget_fronts(recorder, now_ms);
+    }
+    close_orphans(recorder, now_ms);
+    if (recorder->entries_count > 0) {
+        (void) recorder_commit(recorder, now_ms);
+    }
+    trail_writer_checkpoint(recorder->writer);
+}
+
+/* ---- Reading the end of the trail back -------------------------------------*/
+
+static void
+replay_counters(recorder_t *recorder, slice_t counters, int64_t now_ms)
+{
+    while (counters.size > 33) {
+        uint8_t id[MESSAGE_FRONT_SIZE];
+        uint64_t number = 0;
+        front_t *front;
+        size_t i = 33;
+
+        if (!opening_id_parse((slice_t){counters.data, 32}, id)) {
+            return;
+        }
+        for (; i < counters.size && counters.data[i] != ' '; i++) {
+            number = number * 10 + (uint64_t) (counters.data[i] - '0');
+        }
+        front = table_find(recorder->fronts, id);
+        if (front == NULL) {
+            front = new_front(recorder, id, SLICE("nginx"));
+        }
+        if (front != NULL && number > front->taken) {
+            front->taken = front->durable = number;
+            front->seen = now_ms / 1000;
+        }
+        counters = slice_from(counters, i < counters.size ? i + 1 : i);
+    }
+}
+
+static void
+replay_record(recorder_t *recorder, const record_t *record, int64_t now_ms)
+{
+    record_event_t event = record_event_find(record->values[RECORD_EVENT]);
+    uint8_t front_id[MESSAGE_FRONT_SIZE], id[TABLE_KEY_SIZE];
+    opening_t *opening;
+    instance_t *instance;
+
+    if (event == EVENT_HEARTBEAT) {
+        replay_counters(recorder, record->values[RECORD_COUNTERS], now_ms);
+    }
+    if (!opening_id_parse(record->values[RECORD_FRONT], front_id)) {
+        return;
+    }
+    if (!slice_is(record->values[RECORD_SOURCE], "sekishod")) {
+        uint64_t number = recorder_number(record->values[RECORD_NUMBER]);
+        front_t *front = table_find(recorder->fronts, front_id);
+
+        if (front == NULL) {
+            front = new_front(recorder, front_id,
+                              record->values[RECORD_SOURCE]);
+        }
+        if (front != NULL && number > front->taken) {
+            front->taken = front->durable = number;
+            front->skipped = 0;
+            front->seen = now_ms / 1000;
+        }
+    }
+    if (event == EVENT_ACCESS &&
+        opening_id_parse(record->values[RECORD_ID], id) &&
+        openings_find(&recorder->openings, id) == NULL)
+    {
+        instance = openings_instance(&recorder->openings, front_id, now_ms);
+        if (instance != NULL) {
+            (void) openings_add(&recorder->openings, instance, id, record);
+        }
+    }
+    if (event == EVENT_ACCESS_END &&
+        opening_id_parse(record->values[RECORD_OPEN], id))
+    {
+        opening = openings_find(&recorder->openings, id);
+        if (opening != NULL) {
+            openings_remove(&recorder->openings, opening);
+        }
+    }
+}
+
+/* ---- Start and end -------------------------------------------------------*/
+
+static bool
+load_keys(const config_t *config, note_signer_t *signers, size_t *count)
+{
+    const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+    trail_problem_t problem;
+    char path[4096];
+
+    *count = 0;
+    for (unsigned i = 0; i < config->keys_count; i++) {
+        const char *key = config->keys[i];
+
+        /* systemd's LoadCredential= goes before the file */
+        if (credentials != NULL) {
+            const char *name = strrchr(key, '/');
+
+            (void) snprintf(path, sizeof(path), "%s/%s", credentials,
+                            name == NULL ? key : name + 1);
+            if (access(path, R_OK) == 0) {
+                key = path;
+            }
+        }
+        if (note_signer_load(key, &signers[i], &problem) < 0) {
+            log_line(LOG_ERROR, "%s", problem.text);
+            return false;
+        }
+        if (!slice_is(config->origin, signers[i].verifier.name)) {
+            log_line(LOG_ERROR,
+                     "the key in %s is for \"%s\", but \"origin\" is \"%.*s\": "
+                     "name the right key, or make one with sekisho trail init",
+                     key, signers[i].verifier.name, SLICE_ARG(config->origin));
+            return false;
+        }
+        (*count)++;
+    }
+    return true;
+}
+
+static trail_writer_t *
+open_writer(const config_t *config)
+{
+    note_signer_t signers[CONFIG_KEYS_MAX];
+    trail_writer_options_t options = {.signers = signers,
+                                      .reserve_bytes =
+                                          (uint32_t) config->reserve_bytes};
+    trail_writer_t *writer = NULL;
+    trail_problem_t problem = {""};
+    int error;
+
+    if (load_keys(config, signers, &options.signers_count)) {
+        options.shape.segments = TRAIL_SEGMENTS;
+        options.shape.segment_bytes =
+            (uint32_t) (config->journal_bytes / TRAIL_SEGMENTS) & ~4095u;
+        error = trail_writer_open(config->trail, &options, &writer, &problem);
+        if (error == -ENOENT) {
+            log_line(LOG_ERROR,
+                     "there is no trail in %s: make it with sekisho trail init",
+                     config->trail);
+        } else if (error < 0) {
+            log_line(LOG_ERROR, "cannot open the trail in %s: %s",
+                     config->trail, problem.text);
+        }
+    }
+    for (size_t i = 0; i < CONFIG_KEYS_MAX; i++) {
+        note_signer_wipe(&signers[i]);
+    }
+    return writer;
+}
+
+static void
+record_start(recorder_t *recorder, int64_t now_ms)
+{
+    trail_status_t status;
+    record_t record = {0};
+    char bytes[24];
+
+    trail_writer_status(recorder->writer, &status);
+    record.values[RECORD_VERSION] = slice_of(SEKISHO_VERSION);
+    recorder_own(recorder, EVENT_START, &record, now_ms);
+    if (status.cut.found && status.cut.bytes + status.cut.missing > 0) {
+        memset(&record, 0, sizeof(record));
+        (void) snprintf(bytes, sizeof(bytes), "%llu",
+                        (unsigned long long) status.cut.bytes);
+        record.values[RECORD_CUT_BYTES] = slice_of(bytes);
+        record.values[RECORD_NOTE] = slice_of(status.cut.path);
+        record.values[RECORD_OUTCOME] = SLICE("4");
+        recorder_own(recorder, EVENT_TAIL_CUT, &record, now_ms);
+        log_line(LOG_WARNING,
+                 "a torn tail of %s bytes was cut from %s: records that nobody "
+                 "was told of",
+                 bytes, status.cut.path);
+    }
+}
+
+recorder_t *
+recorder_open(const config_t *config, int64_t now_ms)
+{
+    recorder_t *recorder = calloc(1, sizeof(*recorder));
+    bool ready;
+
+    if (recorder == NULL) {
+        log_line(LOG_ERROR, "out of memory");
+        return NULL;
+    }
+    recorder->config = config;
+    recorder->lines = malloc(BATCH_BYTES_MAX);
+    recorder->fronts = table_new();
+    ready = openings_init(&recorder->openings) && recorder->lines != NULL
+            && recorder->fronts != NULL;
+    if (!ready) {
+        log_line(LOG_ERROR, "out of memory");
+    }
+    if (gethostname(recorder->host, sizeof(recorder->host) - 1) < 0) {
+        (void) snprintf(recorder->host, sizeof(recorder->host), "localhost");
+    }
+    memcpy(recorder->own.source, "sekishod", sizeof("sekishod"));
+    ready = ready
+            && getrandom(recorder->own.id, sizeof(recorder->own.id), 0)
+                   == (ssize_t) sizeof(recorder->own.id)
+            && (recorder->writer = open_writer(config)) != NULL
+            && replay_end(recorder, now_ms);
+    if (!ready) {
+        recorder_free(recorder);
+        return NULL;
+    }
+    record_start(recorder, now_ms);
+    heartbeat(recorder, now_ms);
+    if (recorder_commit(recorder, now_ms) < 0) {
+        log_line(LOG_ERROR, "the start could not be recorded: %s",
+                 recorder->reason);
+    }
+    return recorder;
+}
+
+void
+recorder_close(recorder_t *recorder, int64_t now_ms)
+{
+    record_t record = {0};
+
+    /* the counters first: the next start then knows every front end */
+    heartbeat(recorder, now_ms);
+    recorder_own(recorder, EVENT_STOP, &record, now_ms);
+    (void) recorder_commit(recorder, now_ms);
+    recorder_free(recorder);
+}
+
+void
+recorder_configure(recorder_t *recorder, const config_t *config)
+{
+    recorder->config = config;
+}
+
+void
+recorder_report(const recorder_t *recorder, json_t *json, int64_t now_ms)
+{
+    static const char *const states[] = {"stopped", "running", "limited",
+                                         "failed"};
+    trail_status_t status;
+
+    trail_writer_status(recorder->writer, &status);
+    json_string(json, "state", states[status.state]);
+    json_string(json, "problem", status.problem.text);
+    json_int(json, "tree_size", (int64_t) status.size);
+    json_int(json, "sealed", (int64_t) status.sealed);
+    json_int(json, "received", (int64_t) recorder->received);
+    json_int(json, "refused", (int64_t) recorder->refused);
+    json_int(json, "commits", (int64_t) recorder->commits);
+    json_int(json, "checkpoints", (int64_t) status.checkpoints);
+    json_int(json, "journal_used", (int64_t) status.journal_used);
+    json_int(json, "journal_bytes", (int64_t) status.journal_bytes);
+    json_int(json, "front_ends", (int64_t) table_count(recorder->fronts));
+    json_int(json, "open_accesses",
+             (int64_t) table_count(recorder->openings.by_id));
+    json_int(json, "heartbeat_age_ms", now_ms - recorder->heartbeat);
+}
