@@ -245,8 +245,8 @@ read_directive(reader_t *reader, const conf_directive_t *directive,
             directive->words_count > directives[i].words_max + 1)
         {
             report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
-                       "\"%s\" takes %s and a \";\"", directives[i].name,
-XXX
+                       "\"%s\" takes 1 to %u values and a \";\"",
+                       directives[i].name, directives[i].words_max);
         } else if (seen[i] != NULL) {
             report_add(reader->report, REPORT_ERROR, conf_place(directive, 0),
                        "\"%s\" was already given at line %u: leave one out",

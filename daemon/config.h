@@ -18,7 +18,7 @@ typedef struct {
     conf_t *conf; /* owns the texts below */
     const char *socket;
     const char *trail;
-    slice_t origin;     /* of checkpoints: the log's name */
+    slice_t origin; /* of checkpoints: the log's name */
     /* files of the signing keys: each signs; two during a rotation */
     const char *keys[CONFIG_KEYS_MAX];
     unsigned keys_count;

@@ -458,9 +458,7 @@ recorder_commit(recorder_t *recorder, int64_t now_ms)
         }
     }
     if (recorder->security) {
-        recorder->security_since = recorder->security_since == 0
-                                       ? now_ms
-                                       : recorder->security_since;
+        trail_writer_checkpoint(recorder->writer);
         recorder->security = false;
     }
     recorder->entries_count = 0;

@@ -47,7 +47,7 @@ struct recorder_s {
 
     int64_t limited_until; /* ordinary records are refused; 0: no */
     int64_t heartbeat;     /* ms, the last one */
-    char reason[640];      /* of the last refusals */
+    char reason[800];      /* of the last refusals */
 
     uint64_t received, refused, commits;
 };

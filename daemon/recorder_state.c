@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../lib/policy/image.h"
+#include "../lib/trail/reader.h"
 #include "log.h"
 #include "recorder_internal.h"
 
@@ -317,6 +318,66 @@ replay_record(recorder_t *recorder, const record_t *record, int64_t now_ms)
     }
 }
 
+/* What the writer has just opened is read once more, from its end. */
+static bool
+replay_end(recorder_t *recorder, int64_t now_ms)
+{
+    trail_problem_t problem = {""};
+    trail_reader_t *reader = NULL;
+    trail_scan_t *scan = NULL;
+    trail_status_t status;
+    char *buffer = malloc(TRAIL_ENTRY_MAX);
+    uint64_t from, index;
+    slice_t entry;
+    record_t record;
+    int result;
+
+    trail_writer_status(recorder->writer, &status);
+    from = status.size > REPLAY_MAX ? status.size - REPLAY_MAX : 0;
+    result = buffer == NULL ? -ENOMEM
+                            : trail_reader_open(recorder->config->trail, NULL,
+                                                0, &reader, &problem);
+    if (result == 0) {
+        result = trail_scan_open(reader, from, &scan);
+    }
+    while (result >= 0 && (result = trail_scan_next(scan, &index, &entry)) == 1)
+    {
+        if (record_parse(entry, &record, buffer)) {
+            replay_record(recorder, &record, now_ms);
+        }
+    }
+    if (result < 0) {
+        log_line(LOG_ERROR, "cannot read the end of the trail: %s",
+                 reader == NULL ? problem.text : trail_reader_problem(reader));
+    }
+    trail_scan_free(scan);
+    trail_reader_free(reader);
+    free(buffer);
+    return result == 0;
+}
+
+static void
+recorder_free(recorder_t *recorder)
+{
+    front_t *front;
+    size_t place = 0;
+
+    if (recorder->writer != NULL && trail_writer_close(recorder->writer) < 0) {
+        log_line(LOG_ERROR, "the last checkpoint could not be made: the next "
+                            "start finds the records in the journal");
+    }
+    openings_free(&recorder->openings);
+    while (recorder->fronts != NULL &&
+           (front = table_next(recorder->fronts, &place)) != NULL)
+    {
+        free_front(front);
+    }
+    table_free(recorder->fronts);
+    free(recorder->own.refused);
+    free(recorder->lines);
+    free(recorder);
+}
+
 /* ---- Start and end -------------------------------------------------------*/
 
 static bool
@@ -360,17 +421,17 @@ static trail_writer_t *
 open_writer(const config_t *config)
 {
     note_signer_t signers[CONFIG_KEYS_MAX];
-    trail_writer_options_t options = {.signers = signers,
-                                      .reserve_bytes =
-                                          (uint32_t) config->reserve_bytes};
+    trail_writer_options_t options = {
+        .signers = signers, .reserve_bytes = (uint32_t) config->reserve_bytes};
     trail_writer_t *writer = NULL;
     trail_problem_t problem = {""};
     int error;
 
     if (load_keys(config, signers, &options.signers_count)) {
         options.shape.segments = TRAIL_SEGMENTS;
-        options.shape.segment_bytes =
-            (uint32_t) (config->journal_bytes / TRAIL_SEGMENTS) & ~4095u;
+        options.shape.segment_bytes = (uint32_t) (config->journal_bytes /
+                                                  TRAIL_SEGMENTS) &
+                                      ~4095u;
         error = trail_writer_open(config->trail, &options, &writer, &problem);
         if (error == -ENOENT) {
             log_line(LOG_ERROR,
@@ -425,8 +486,8 @@ recorder_open(const config_t *config, int64_t now_ms)
     recorder->config = config;
     recorder->lines = malloc(BATCH_BYTES_MAX);
     recorder->fronts = table_new();
-    ready = openings_init(&recorder->openings) && recorder->lines != NULL
-            && recorder->fronts != NULL;
+    ready = openings_init(&recorder->openings) && recorder->lines != NULL &&
+            recorder->fronts != NULL;
     if (!ready) {
         log_line(LOG_ERROR, "out of memory");
     }
@@ -434,11 +495,11 @@ recorder_open(const config_t *config, int64_t now_ms)
         (void) snprintf(recorder->host, sizeof(recorder->host), "localhost");
     }
     memcpy(recorder->own.source, "sekishod", sizeof("sekishod"));
-    ready = ready
-            && getrandom(recorder->own.id, sizeof(recorder->own.id), 0)
-                   == (ssize_t) sizeof(recorder->own.id)
-            && (recorder->writer = open_writer(config)) != NULL
-            && replay_end(recorder, now_ms);
+    ready = ready &&
+            getrandom(recorder->own.id, sizeof(recorder->own.id), 0) ==
+                (ssize_t) sizeof(recorder->own.id) &&
+            (recorder->writer = open_writer(config)) != NULL &&
+            replay_end(recorder, now_ms);
     if (!ready) {
         recorder_free(recorder);
         return NULL;

@@ -91,11 +91,12 @@ typedef enum {
 /* Stable names: record_event_name().  The numbers may change. */
 typedef enum {
     EVENT_NONE = 0,
-    EVENT_ACCESS,      /* opening: written before the first byte leaves */
-    EVENT_ACCESS_END,  /* close of an opening */
-    EVENT_REQUEST,     /* audit_detail request: before */
-    EVENT_REQUEST_END, /* … and its outcome */
-    EVENT_UNRECORDED,  /* answered before the audit could hold it */
+    EVENT_ACCESS,        /* opening: written before the first byte leaves */
+    EVENT_ACCESS_END,    /* close of an opening */
+    EVENT_ACCESS_JOINED, /* the same opening, from another worker */
+    EVENT_REQUEST,       /* audit_detail request: before */
+    EVENT_REQUEST_END,   /* … and its outcome */
+    EVENT_UNRECORDED,    /* answered before the audit could hold it */
     EVENT_DENIED,
     EVENT_LOST,  /* served without a record, as configured */
     EVENT_START, /* of a program */
