@@ -201,16 +201,21 @@ checkpoint(sealer_t *sealer)
         return result;
     }
     sealer->attempted = 0;
+    /* what stays behind when this fails is only in the way */
+    (void) edge_remove_partial(&sealer->store, sealed, size, size);
     sealer->sealed_generation = sealer->place.generation;
     (void) pthread_mutex_lock(&sealer->mutex);
     sealer->sealed = size;
     sealer->sealed_root = root;
     sealer->resign = false;
     sealer->checkpoints++;
+    if (sealer->stop_error != 0) {
+        /* whoever waits for this must find it healed */
+        sealer->stop_error = 0;
+        sealer->error = 0;
+    }
     (void) pthread_cond_broadcast(&sealer->done);
     (void) pthread_mutex_unlock(&sealer->mutex);
-    /* what stays behind when this fails is only in the way */
-    (void) edge_remove_partial(&sealer->store, sealed, size, size);
     return 0;
 }
 
