@@ -310,6 +310,7 @@ verify_tail(verify_t *verify, trail_reader_t *reader)
     _cleanup_(journal_reader_close) journal_reader_t journal;
     _cleanup_(cleanup_free) void *state = NULL;
     tail_t tail = {verify, NULL, 0, 0};
+    trail_problem_t problem;
     journal_place_t place;
     int result;
 
@@ -332,16 +333,18 @@ verify_tail(verify_t *verify, trail_reader_t *reader)
         }
         verify->report->bytes += verify->edge.bundle_size;
     }
-    result = journal_reader_open(&journal, verify->folder,
-                                 &verify->report->problem);
+    result = journal_reader_open(&journal, verify->folder, &problem);
     if (result == -ENOENT) {
         verify->report->journal_missing = true;
         return tail_join(&tail);
     }
     if (result == -EBADMSG) {
         verify_found(verify, VERIFY_JOURNAL, verify->size, "%.300s",
-                     verify->report->problem.text);
+                     problem.text);
         return tail_join(&tail);
+    }
+    if (result != 0) {
+        verify->report->problem = problem;
     }
     if (result == 0) {
         result = read_journal(verify, &journal, &tail);
