@@ -21,7 +21,7 @@ static const struct {
     [RECORD_NUMBER] = {"number", true},
     [RECORD_FRONT] = {"front", false},
     [RECORD_EVENT] = {"event", false},
-    [RECORD_OUTCOME] = {"outcome", false},
+    [RECORD_OUTCOME] = {"outcome", true},
     [RECORD_REASON] = {"reason", false},
     [RECORD_USER] = {"user", false},
     [RECORD_FACTORS] = {"factors", false},
