@@ -78,12 +78,12 @@ $(eval $(call library,fuzz))
 
 build/bin/sekisho: $(tool_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
 
 build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
                             build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ $(LIBS)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
 
 # ---- The nginx module -------------------------------------------------------
 #
@@ -91,7 +91,8 @@ build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
 # which order our modules go; we compile with our own warnings, its headers
 # being system headers.
 
-build/nginx/ngx_auto_config.h: modules/config build/config.mk
+build/nginx/ngx_auto_config.h: modules/config $(wildcard modules/*/config) \
+                               build/config.mk
 	@rm -rf build/nginx && mkdir -p build/nginx
 	cd $(NGINX_SOURCE) && NGX_MODULES_ONLY=1 bash -c '\
 	    if [ -f ./conf_flags ]; then . ./conf_flags; else \
@@ -102,7 +103,7 @@ build/nginx/ngx_auto_config.h: modules/config build/config.mk
 	    $$(test -x ./configure && echo ./configure || echo ./auto/configure) \
 	        "$${NGX_CONF_FLAGS[@]}" --with-cc=$(CC) \
 	        --add-dynamic-module=$(CURDIR)/modules \
-	        --builddir=$(CURDIR)/build/nginx' > build/nginx.log 2>&1 \
+	        --builddir=$(CURDIR)/build/nginx' > $(CURDIR)/build/nginx.log 2>&1 \
 	    || { tail -n 20 build/nginx.log; exit 1; }
 
 build/nginx/ngx_http_sekisho_module_modules.c: build/nginx/ngx_auto_config.h ;
@@ -111,9 +112,13 @@ NGINX_INCLUDES = $(addprefix -isystem $(NGINX_SOURCE)/src/,core event \
     event/modules event/quic os/unix http http/modules http/v2 http/v3) \
     -isystem build/nginx
 
+# nginx's prototypes take literals as char *, and handlers more than they need.
+NGINX_WARNINGS := -Wno-write-strings -Wno-unused-parameter
+
 build/obj/modules/%.o: modules/%.c build/nginx/ngx_auto_config.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FORTIFY) $(NGINX_INCLUDES) -Imodules -MMD -MP -c -o $@ $<
+	$(CC) $(CFLAGS) $(NGINX_WARNINGS) $(FORTIFY) $(NGINX_INCLUDES) -MMD -MP \
+	    -c -o $@ $<
 
 build/obj/nginx_modules.o: build/nginx/ngx_http_sekisho_module_modules.c
 	@mkdir -p $(@D)

@@ -57,7 +57,20 @@ int conf_parse_file(conf_t *conf, const char *path, const report_place_t *place,
 int conf_parse_text(conf_t *conf, const char *file, slice_t text,
                     conf_directive_t **first);
 
+/* Memory that lives as long as `conf`, zeroed, for what a language makes of the
+ * tree.  NULL when out of memory. */
+void *conf_alloc(conf_t *conf, size_t size);
+
+/* The place of a word, of words[0] if there is no such word. */
 report_place_t conf_place(const conf_directive_t *directive, uint32_t word);
+
+/*
+ * A person's text as it may stand in a message: at most 60 characters, then
+ * "..."; control characters and bytes that are no UTF-8 as \xhh.  Returns
+ * `buffer`.
+ */
+#define CONF_QUOTE_MAX 256
+const char *conf_quote(slice_t text, char buffer[CONF_QUOTE_MAX]);
 
 /* The candidate nearest to a misspelt word, or NULL if none is near enough. */
 const char *conf_nearest(slice_t word, const char *const *candidates,

@@ -108,9 +108,9 @@ typedef struct {
 
 /* What an entry still owes, or may do. */
 typedef struct {
-    bool second_factor;  /* `second-factor always` */
-    bool factor_fresh;   /* off-hours: not older than this entry */
-    bool users_pending;  /* decide again when the name is certain */
+    bool second_factor;    /* `second-factor always` */
+    bool factor_fresh;     /* off-hours: not older than this entry */
+    bool users_pending;    /* decide again when the name is certain */
     uint32_t idle_seconds; /* of a session; 0: not limited by the policy */
     uint32_t max_seconds;
     uint32_t actions; /* set of ACTION_BIT() that this facility allows */
@@ -145,7 +145,7 @@ typedef enum {
 
 typedef enum {
     POLICY_NOT_TRIED = 0, /* an earlier one failed */
-    POLICY_NOT_ASKED,     /* the facility has no such rule, or no such question */
+    POLICY_NOT_ASKED, /* the facility has no such rule, or no such question */
     POLICY_PASSED,
     POLICY_FAILED,
     POLICY_POSTPONED /* users or factor: later */
@@ -154,11 +154,11 @@ typedef enum {
 /* The whole chain, for `explain`. */
 typedef struct {
     policy_outcome_t outcome[POLICY_CONDITION_COUNT];
-    prefix_t network;    /* that matched */
-    bool network_any;    /* `network any` matched */
-    bool network_local;  /* `network local` matched */
-    int32_t offset;      /* of the facility's zone from UTC now, seconds */
-    char country[3];     /* as looked up; "" if it was not */
+    prefix_t network;   /* that matched */
+    bool network_any;   /* `network any` matched */
+    bool network_local; /* `network local` matched */
+    int32_t offset;     /* of the facility's zone from UTC now, seconds */
+    char country[3];    /* as looked up; "" if it was not */
 } policy_trace_t;
 
 /*
@@ -169,7 +169,7 @@ void policy_decide(const policy_image_t *image, const policy_request_t *request,
                    policy_decision_t *decision, policy_trace_t *trace);
 
 const char *policy_verdict_name(policy_verdict_t verdict); /* "allow" "deny" */
-const char *policy_reason_name(policy_reason_t reason); /* never NULL */
+const char *policy_reason_name(policy_reason_t reason);    /* never NULL */
 const char *policy_condition_name(policy_condition_t condition);
 const char *policy_service_name(policy_service_t service);
 policy_service_t policy_service_parse(slice_t name);

@@ -29,15 +29,15 @@ typedef struct policy_image_s policy_image_t;
 typedef enum {
     POLICY_IMAGE_INVALID = 0,
     POLICY_IMAGE_OK,
-    POLICY_IMAGE_AGAIN,     /* loader: call again */
+    POLICY_IMAGE_AGAIN, /* loader: call again */
     POLICY_IMAGE_TOO_SMALL,
     POLICY_IMAGE_TOO_LARGE,
-    POLICY_IMAGE_NOT_ONE,   /* magic */
-    POLICY_IMAGE_VERSION,   /* of another layout version */
-    POLICY_IMAGE_SEAL,      /* SHA-256 differs: damaged or half-written */
-    POLICY_IMAGE_CONTENT,   /* sealed, but breaks a rule of the layout */
-    POLICY_IMAGE_CHANGED,   /* the file changed while it was read */
-    POLICY_IMAGE_SYSTEM     /* errno tells */
+    POLICY_IMAGE_NOT_ONE, /* magic */
+    POLICY_IMAGE_VERSION, /* of another layout version */
+    POLICY_IMAGE_SEAL,    /* SHA-256 differs: damaged or half-written */
+    POLICY_IMAGE_CONTENT, /* sealed, but breaks a rule of the layout */
+    POLICY_IMAGE_CHANGED, /* the file changed while it was read */
+    POLICY_IMAGE_SYSTEM   /* errno tells */
 } policy_image_result_t;
 
 /* A sentence with what is wrong and what to do; never NULL. */

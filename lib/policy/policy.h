@@ -54,8 +54,8 @@ typedef struct {
     report_place_t place;
     slice_t name, contact, zone;
     bool any, local, dry_run, second_factor, off_hours_factor;
-    bool has_hours;  /* there was an `hours` line */
-    bool has_users;  /* there was a `users` line */
+    bool has_hours; /* there was an `hours` line */
+    bool has_users; /* there was a `users` line */
     policy_device_t device;
     uint32_t services, actions;
     uint32_t idle_seconds, max_seconds;

@@ -19,8 +19,8 @@
 #define ZONE_CHANGES_MAX 256
 
 typedef struct {
-    int64_t at;      /* Unix seconds from which on it holds */
-    int32_t offset;  /* seconds east of UTC */
+    int64_t at;     /* Unix seconds from which on it holds */
+    int32_t offset; /* seconds east of UTC */
 } zone_change_t;
 
 /*
