@@ -40,6 +40,7 @@ endif
 
 lib_sources    := $(sort $(wildcard lib/*/*.c))
 tool_sources   := $(sort $(wildcard tools/*.c))
+daemon_sources := $(sort $(wildcard daemon/*.c))
 module_sources := $(sort $(wildcard modules/*/*.c))
 unit_tests     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 fuzz_targets   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -49,7 +50,7 @@ man_pages      := $(patsubst docs/man/%.scd,build/man/%,$(wildcard docs/man/*.sc
 .PHONY: clang-warnings all check demo bench fuzz fault format format-check lint install clean \
         tests man
 
-all: build/bin/sekisho build/lib/ngx_http_sekisho_module.so man
+all: build/bin/sekisho build/bin/sekishod build/lib/ngx_http_sekisho_module.so man
 
 # ---- The library, in three flavours: for use, for sanitizers, for fuzzing --
 
@@ -84,6 +85,15 @@ build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
                             build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
 	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+
+build/bin/sekishod: $(daemon_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
+	@mkdir -p $(@D)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(EVENT_LIBS)
+
+build/sanitize/bin/sekishod: $(daemon_sources:%.c=build/sanitize/%.o) \
+                             build/sanitize/libsekisho.a
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(EVENT_LIBS)
 
 # ---- The nginx module -------------------------------------------------------
 #
@@ -151,7 +161,8 @@ build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libsekisho.a
 
 tests: all $(unit_tests:%=build/obj/tests/unit/%) \
        $(unit_tests:%=build/sanitize/tests/unit/%) \
-       $(fuzz_targets:%=build/fuzz/%) build/sanitize/bin/sekisho
+       $(fuzz_targets:%=build/fuzz/%) build/sanitize/bin/sekisho \
+       build/sanitize/bin/sekishod
 
 check: tests
 	@$(PYTHON) tests/run.py check
@@ -184,6 +195,7 @@ format-check:
 # clang must be as content as gcc.
 clang-warnings: $(lib_sources:%.c=build/clang/%.o) \
                 $(tool_sources:%.c=build/clang/%.o) \
+                $(daemon_sources:%.c=build/clang/%.o) \
                 $(module_sources:%.c=build/clang/%.o)
 build/clang/%.o: %.c build/nginx/ngx_auto_config.h Makefile
 	@mkdir -p $(@D)
@@ -192,12 +204,14 @@ build/clang/%.o: %.c build/nginx/ngx_auto_config.h Makefile
 lint: format-check
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 	    --enable=warning,performance,portability \
-	    --suppressions-list=tests/cppcheck.txt lib tools
+	    --suppressions-list=tests/cppcheck.txt lib tools daemon
 	shellcheck configure .ci/run $$(git ls-files '*.sh')
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 build/bin/sekisho $(DESTDIR)$(PREFIX)/bin/
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 build/bin/sekishod $(DESTDIR)$(PREFIX)/sbin/
 	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules
 	install -m 644 build/lib/ngx_http_sekisho_module.so \
 	    $(DESTDIR)$(PREFIX)/lib/nginx/modules/
