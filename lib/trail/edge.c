@@ -295,9 +295,9 @@ edge_full(const edge_t *edge)
 }
 
 int
-edge_add(edge_t *edge, slice_t entry)
+edge_add(edge_t *edge, slice_t entry, const merkle_hash_t *leaf)
 {
-    merkle_hash_t leaf, tops[MERKLE_TOPS_MAX];
+    merkle_hash_t tops[MERKLE_TOPS_MAX];
     unsigned count, level;
     int result;
 
@@ -308,11 +308,10 @@ edge_add(edge_t *edge, slice_t entry)
     if (result != 0) {
         return result;
     }
-    merkle_leaf(&edge->hasher, entry, &leaf);
-    count = merkle_append(&edge->hasher, &edge->frontier, &leaf, tops);
+    count = merkle_append(&edge->hasher, &edge->frontier, leaf, tops);
     edge->bundle_size += tile_entry_put(entry,
                                         edge->bundle + edge->bundle_size);
-    edge->hashes[0][edge->counts[0]++] = leaf;
+    edge->hashes[0][edge->counts[0]++] = *leaf;
     for (level = 1; level <= count && level < TILE_LEVELS; level++) {
         edge->hashes[level][edge->counts[level]++] = tops[level - 1];
     }

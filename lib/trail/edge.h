@@ -46,8 +46,9 @@ int edge_load(edge_t *edge, int folder, uint64_t size,
 /* A tile is full: edge_flush() before the next edge_add(). */
 bool edge_full(const edge_t *edge);
 
-/* Appends one entry, in memory.  -ENOMEM; -EIO if hashing failed. */
-int edge_add(edge_t *edge, slice_t entry);
+/* Appends one entry with its leaf hash, in memory.  -ENOMEM; -EIO if hashing
+ * failed. */
+int edge_add(edge_t *edge, slice_t entry, const merkle_hash_t *leaf);
 
 /* Writes the full tiles, unsynced; nothing to do is success.  An error leaves
  * the edge as it is: call it again. */

@@ -387,23 +387,23 @@ free_segments(const journal_t *journal)
 }
 
 static bool
-fits_here(const journal_t *journal, size_t payload)
+fits_here(const journal_t *journal, size_t bytes)
 {
     return !journal->next_segment &&
-           journal_batch_bytes(payload) <=
+           journal_batch_bytes(bytes) <=
                journal->shape.segment_bytes - journal->end.offset;
 }
 
 bool
-journal_room(const journal_t *journal, size_t payload, bool privileged)
+journal_room(const journal_t *journal, size_t bytes, bool privileged)
 {
     uint64_t segment = journal->shape.segment_bytes;
     uint64_t free = free_segments(journal), left;
 
-    if (payload > journal_batch_max(journal)) {
+    if (bytes > journal_batch_max(journal)) {
         return false;
     }
-    if (fits_here(journal, payload)) {
+    if (fits_here(journal, bytes)) {
         left = segment - journal->end.offset;
     } else if (free == 0) {
         return false;
@@ -411,7 +411,7 @@ journal_room(const journal_t *journal, size_t payload, bool privileged)
         free--;
         left = segment - JOURNAL_HEADER_SIZE;
     }
-    left -= journal_batch_bytes(payload);
+    left -= journal_batch_bytes(bytes);
     return privileged || left + free * segment >= journal->reserve_bytes;
 }
 
@@ -434,19 +434,26 @@ journal_release(journal_t *journal, uint64_t sealed)
     }
 }
 
-/* Builds the batch at bytes + JOURNAL_HEADER_SIZE; returns the payload's size,
- * or 0 if it is too large. */
+/* Puts leaf hashes and payload behind the two headers' room; returns the
+ * payload's size, or 0 if it is all too large. */
 static size_t
 gather(journal_t *journal, const slice_t *entries, size_t count)
 {
-    uint8_t *at = journal->buffer + JOURNAL_HEADER_SIZE * 2;
-    size_t used = 0, max = journal_batch_max(journal), i;
+    size_t max = journal_batch_max(journal), used = 0, i;
+    uint8_t *at = journal->buffer + (size_t) JOURNAL_HEADER_SIZE * 2;
+    merkle_hash_t *leaves = (merkle_hash_t *) at;
 
+    if (count > max / JOURNAL_ENTRY_OVERHEAD) {
+        return 0;
+    }
+    max -= count * MERKLE_HASH_SIZE;
+    at += count * MERKLE_HASH_SIZE;
     for (i = 0; i < count; i++) {
         if (entries[i].size > TRAIL_ENTRY_MAX ||
             max - used < 2 + entries[i].size) {
             return 0;
         }
+        merkle_leaf(&journal->hasher, entries[i], &leaves[i]);
         used += tile_entry_put(entries[i], at + used);
     }
     return used;
@@ -459,7 +466,7 @@ journal_append(journal_t *journal, const slice_t *entries, size_t count,
     uint8_t *bytes = journal->buffer;
     journal_place_t place = journal->end;
     uint8_t check[JOURNAL_CHECK_SIZE];
-    size_t payload, size;
+    size_t payload, body, size;
     slice_t data;
     uint32_t file;
     char path[24];
@@ -475,13 +482,14 @@ journal_append(journal_t *journal, const slice_t *entries, size_t count,
     if (payload == 0) {
         return -EMSGSIZE;
     }
-    if (!journal_room(journal, payload, privileged)) {
+    body = count * MERKLE_HASH_SIZE + payload;
+    if (!journal_room(journal, body, privileged)) {
         return -EAGAIN;
     }
-    fresh = !fits_here(journal, payload);
-    size = journal_batch_bytes(payload);
-    memset(bytes + 2 * JOURNAL_HEADER_SIZE + payload, 0,
-           size - JOURNAL_HEADER_SIZE - payload);
+    fresh = !fits_here(journal, body);
+    size = journal_batch_bytes(body);
+    memset(bytes + (size_t) 2 * JOURNAL_HEADER_SIZE + body, 0,
+           size - JOURNAL_HEADER_SIZE - body);
     if (fresh) {
         journal_segment_t segment = {place.generation + 1,
                                      place.sequence,
@@ -494,10 +502,8 @@ journal_append(journal_t *journal, const slice_t *entries, size_t count,
         place.generation++;
         place.offset = JOURNAL_HEADER_SIZE;
     }
-    journal_batch_put(
-        &journal->hasher, &place, (uint32_t) count,
-        (slice_t){(char *) bytes + 2 * JOURNAL_HEADER_SIZE, payload},
-        bytes + JOURNAL_HEADER_SIZE, check);
+    journal_batch_put(&journal->hasher, &place, (uint32_t) count,
+                      (uint32_t) payload, bytes + JOURNAL_HEADER_SIZE, check);
     if (journal->hasher.failed) {
         return -EIO;
     }

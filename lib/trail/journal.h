@@ -13,7 +13,9 @@
  *   batch header, 64 bytes, at a multiple of 8
  *      0  magic               8  sequence         16  index of first entry
  *     24  bytes of payload   28  entries          32  check of batch before, 16
- *     48  SHA-256 of 0..47 and payload, the first 16 bytes: the check
+ *     48  SHA-256 of 0..47 and the leaf hashes, the first 16 bytes: the check
+ *   leaf hashes of the entries, 32 bytes each (RFC 6962): they are needed for
+ *     the tree anyway, so that each entry is hashed once for both
  *   payload: entries as in a bundle (big-endian uint16 length, bytes)
  *
  * Numbers are little-endian but for the lengths in the payload.  Each batch has
@@ -66,6 +68,7 @@ typedef struct {
     uint32_t entries;
     uint8_t check[JOURNAL_CHECK_SIZE];
     slice_t payload; /* in the reader's buffer, until its next call */
+    const merkle_hash_t *leaves; /* so are the entries' leaf hashes */
 } journal_batch_t;
 
 typedef struct {
@@ -76,6 +79,10 @@ typedef struct {
     size_t capacity;
     int error;           /* negative errno of JOURNAL_FAILED */
     uint64_t torn_bytes; /* of JOURNAL_TORN: what there is of the batch */
+    /* Set by the writer for what it has checked or written itself: leaf hashes
+     * are not computed again.  An entry changed in between no longer fits its
+     * leaf, which verifying finds. */
+    bool trusting;
 } journal_reader_t;
 
 /* -ENOENT if the trail has no journal, -EBADMSG if no segment has a header
@@ -146,12 +153,15 @@ int journal_open(journal_t *journal, const store_t *store, uint64_t sealed,
                  journal_cut_t *cut, trail_problem_t *problem);
 void journal_close(journal_t *journal);
 
-/* Payload bytes that one batch can have. */
+/* What an entry takes up in a batch besides its bytes. */
+#define JOURNAL_ENTRY_OVERHEAD (2 + MERKLE_HASH_SIZE)
+
+/* Bytes that one batch can have, each entry with its overhead. */
 uint32_t journal_batch_max(const journal_t *journal);
 
-/* Whether a batch of so many payload bytes finds room now.  Only a privileged
+/* Whether a batch of so many bytes, each entry with its overhead, finds room.  Only a privileged
  * one may eat into the last `reserve_bytes`. */
-bool journal_room(const journal_t *journal, size_t payload, bool privileged);
+bool journal_room(const journal_t *journal, size_t bytes, bool privileged);
 
 /*
  * Appends a batch and syncs it.  0: it is on disk and has the indices from

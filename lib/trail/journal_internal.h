@@ -20,9 +20,9 @@ bool journal_segment_get(merkle_hasher_t *hasher,
                          const uint8_t bytes[JOURNAL_HEADER_SIZE],
                          journal_segment_t *segment);
 
-/* Fills a batch's header in front of its payload; `check` comes back. */
+/* Fills a batch's header in front of its leaf hashes; `check` comes back. */
 void journal_batch_put(merkle_hasher_t *hasher, const journal_place_t *place,
-                       uint32_t entries, slice_t payload,
+                       uint32_t entries, uint32_t payload,
                        uint8_t header[JOURNAL_HEADER_SIZE],
                        uint8_t check[JOURNAL_CHECK_SIZE]);
 
@@ -30,11 +30,11 @@ void journal_batch_put(merkle_hasher_t *hasher, const journal_place_t *place,
 int journal_segment_read(merkle_hasher_t *hasher, int fd,
                          journal_segment_t *segment);
 
-/* Bytes of a batch in its segment. */
+/* Bytes of a batch in its segment: of its leaf hashes and payload. */
 static inline size_t
-journal_batch_bytes(size_t payload)
+journal_batch_bytes(size_t body)
 {
-    return JOURNAL_HEADER_SIZE + (payload + 7) / 8 * 8;
+    return JOURNAL_HEADER_SIZE + (body + 7) / 8 * 8;
 }
 
 #define JOURNAL_SEGMENT_MAGIC "SKJSEG\xff\1"

@@ -62,7 +62,7 @@ journal_segment_get(merkle_hasher_t *hasher,
 
 void
 journal_batch_put(merkle_hasher_t *hasher, const journal_place_t *place,
-                  uint32_t entries, slice_t payload,
+                  uint32_t entries, uint32_t payload,
                   uint8_t header[JOURNAL_HEADER_SIZE],
                   uint8_t check[JOURNAL_CHECK_SIZE])
 {
@@ -71,10 +71,12 @@ journal_batch_put(merkle_hasher_t *hasher, const journal_place_t *place,
     memcpy(header, JOURNAL_BATCH_MAGIC, 8);
     store_le64(header + 8, place->sequence);
     store_le64(header + 16, place->index);
-    store_le32(header + 24, (uint32_t) payload.size);
+    store_le32(header + 24, payload);
     store_le32(header + 28, entries);
     memcpy(header + 32, place->previous, JOURNAL_CHECK_SIZE);
-    merkle_sha256(hasher, (slice_t){(char *) header, BATCH_CHECKED}, payload,
+    merkle_sha256(hasher, (slice_t){(char *) header, BATCH_CHECKED},
+                  (slice_t){(char *) header + JOURNAL_HEADER_SIZE,
+                            (size_t) entries * MERKLE_HASH_SIZE},
                   &hash);
     memcpy(header + 48, hash.bytes, JOURNAL_CHECK_SIZE);
     memcpy(check, hash.bytes, JOURNAL_CHECK_SIZE);
@@ -202,28 +204,57 @@ generation_read(journal_reader_t *reader, uint64_t generation,
     return result == 1 ? segment->generation == generation : result;
 }
 
+/* The entries are those of the leaf hashes. */
 static bool
-payload_valid(slice_t payload, uint32_t entries)
+payload_valid(merkle_hasher_t *hasher, const journal_batch_t *batch)
 {
-    slice_t entry;
+    slice_t rest = batch->payload, entry;
     uint32_t count = 0;
 
-    while (tile_entry_next(&payload, &entry)) {
+    while (count < batch->entries && tile_entry_next(&rest, &entry)) {
+        merkle_hash_t leaf;
+
+        merkle_leaf(hasher, entry, &leaf);
+        if (!merkle_equal(&leaf, &batch->leaves[count])) {
+            return false;
+        }
         count++;
     }
-    return payload.size == 0 && count == entries;
+    return rest.size == 0 && count == batch->entries;
 }
 
-/* A batch whose bytes agree with its own check, wherever it belongs. */
+/* Bytes behind the header, at most `max`; false if the numbers are nonsense. */
 static bool
-batch_whole(merkle_hasher_t *hasher, const uint8_t *header, slice_t payload)
+body_size(const uint8_t *header, size_t max, size_t *size)
+{
+    size_t payload = load_le32(header + 24), entries = load_le32(header + 28);
+
+    if (payload > max || entries == 0 || entries > max / MERKLE_HASH_SIZE) {
+        return false;
+    }
+    *size = entries * MERKLE_HASH_SIZE + payload;
+    return *size <= max;
+}
+
+/* A batch whose bytes agree with its own check, wherever it belongs.  `body`
+ * has as many bytes as body_size() says. */
+static bool
+batch_whole(merkle_hasher_t *hasher, const uint8_t *header, const uint8_t *body,
+            bool trusting, journal_batch_t *batch)
 {
     merkle_hash_t hash;
+    size_t leaves;
 
+    batch->entries = load_le32(header + 28);
+    leaves = (size_t) batch->entries * MERKLE_HASH_SIZE;
+    batch->leaves = (const merkle_hash_t *) body;
+    batch->payload = (slice_t){(const char *) body + leaves,
+                               load_le32(header + 24)};
+    memcpy(batch->check, header + BATCH_CHECKED, JOURNAL_CHECK_SIZE);
     merkle_sha256(hasher, (slice_t){(const char *) header, BATCH_CHECKED},
-                  payload, &hash);
-    return !hasher->failed &&
-           memcmp(hash.bytes, header + 48, JOURNAL_CHECK_SIZE) == 0;
+                  (slice_t){(const char *) body, leaves}, &hash);
+    return memcmp(hash.bytes, batch->check, JOURNAL_CHECK_SIZE) == 0 &&
+           (trusting || payload_valid(hasher, batch)) && !hasher->failed;
 }
 
 /* What is at the place in this segment. */
@@ -267,8 +298,7 @@ batch_read(journal_reader_t *reader, const journal_place_t *place,
         return JOURNAL_END;
     }
     reader->torn_bytes = JOURNAL_HEADER_SIZE;
-    size = load_le32(header + 24);
-    if (size > end - JOURNAL_HEADER_SIZE - place->offset) {
+    if (!body_size(header, end - JOURNAL_HEADER_SIZE - place->offset, &size)) {
         return JOURNAL_TORN;
     }
     reader->error = store_pread(fd, reader->buffer, size,
@@ -277,14 +307,11 @@ batch_read(journal_reader_t *reader, const journal_place_t *place,
         return JOURNAL_FAILED;
     }
     reader->torn_bytes += got;
-    batch->payload = (slice_t){(char *) reader->buffer, size};
-    batch->entries = load_le32(header + 28);
     batch->place = *place;
-    memcpy(batch->check, header + BATCH_CHECKED, JOURNAL_CHECK_SIZE);
     if (got < size || load_le64(header + 16) != place->index ||
         memcmp(header + 32, place->previous, JOURNAL_CHECK_SIZE) != 0 ||
-        !batch_whole(&reader->hasher, header, batch->payload) ||
-        batch->entries == 0 || !payload_valid(batch->payload, batch->entries))
+        !batch_whole(&reader->hasher, header, reader->buffer, reader->trusting,
+                     batch))
     {
         return JOURNAL_TORN;
     }
@@ -315,10 +342,16 @@ journal_next(journal_reader_t *reader, journal_place_t *place,
         place->offset = JOURNAL_HEADER_SIZE;
     }
     result = batch_read(reader, place, batch);
+    if ((result == JOURNAL_END || result == JOURNAL_TORN) && next == 1 &&
+        segment.generation > place->generation)
+    {
+        result = JOURNAL_BROKEN; /* it went on elsewhere, later than this */
+    }
     if (result == JOURNAL_BATCH) {
         place->sequence++;
         place->index += batch->entries;
-        place->offset += (uint32_t) journal_batch_bytes(batch->payload.size);
+        place->offset += (uint32_t) journal_batch_bytes(
+            batch->entries * (size_t) MERKLE_HASH_SIZE + batch->payload.size);
         memcpy(place->previous, batch->check, JOURNAL_CHECK_SIZE);
     }
     if (result == JOURNAL_FAILED) {
@@ -414,6 +447,7 @@ later_in(journal_reader_t *reader, int fd, uint64_t offset, uint64_t sequence,
     }
     for (at = 0; at + JOURNAL_HEADER_SIZE <= got; at += 8) {
         const uint8_t *header = bytes + at;
+        journal_batch_t batch;
         uint64_t number;
         size_t size;
 
@@ -421,13 +455,11 @@ later_in(journal_reader_t *reader, int fd, uint64_t offset, uint64_t sequence,
             continue;
         }
         number = load_le64(header + 8);
-        size = load_le32(header + 24);
         if (number >= sequence && number <= INT64_MAX &&
             load_le64(header + 16) + load_le32(header + 28) > sealed &&
-            size <= got - at - JOURNAL_HEADER_SIZE &&
-            batch_whole(
-                &reader->hasher, header,
-                (slice_t){(const char *) header + JOURNAL_HEADER_SIZE, size}))
+            body_size(header, got - at - JOURNAL_HEADER_SIZE, &size) &&
+            batch_whole(&reader->hasher, header, header + JOURNAL_HEADER_SIZE,
+                        false, &batch))
         {
             return true;
         }

@@ -110,11 +110,12 @@ integrate_rest(sealer_t *sealer)
         if (!tile_entry_next(&rest, &entry)) {
             break;
         }
-        result = edge_add(&sealer->edge, entry);
+        result = edge_add(&sealer->edge, entry, sealer->leaves);
         if (result != 0) {
             break;
         }
         sealer->rest = rest;
+        sealer->leaves++;
         if (edge_full(&sealer->edge)) {
             result = edge_flush(&sealer->edge, &sealer->store);
             if (++sealer->flushes % FLUSHES_PER_LOOK == 0) {
@@ -145,6 +146,7 @@ integrate(sealer_t *sealer, uint64_t sequence)
         switch (journal_next(&sealer->reader, &sealer->place, &batch)) {
         case JOURNAL_BATCH:
             sealer->rest = batch.payload;
+            sealer->leaves = batch.leaves;
             result = integrate_rest(sealer);
             break;
         case JOURNAL_FAILED:
@@ -250,6 +252,7 @@ rewind_edge(sealer_t *sealer)
             return -EBADMSG;
         }
         sealer->rest = batch.payload;
+        sealer->leaves = batch.leaves + skip;
         while (skip > 0 && tile_entry_next(&sealer->rest, &entry)) {
             skip--;
         }
@@ -348,6 +351,7 @@ sealer_start(sealer_t *sealer, trail_problem_t *problem)
     if (result != 0) {
         return result;
     }
+    sealer->reader.trusting = true;
     edge_clean(&sealer->store, sealer->sealed);
     sealer->sealed_generation = sealer->place.generation;
     sealer->integrated = sealer->sealed;

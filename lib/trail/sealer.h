@@ -50,9 +50,10 @@ typedef struct {
     /* the thread's own */
     edge_t edge;
     journal_reader_t reader;
-    journal_place_t place;      /* of the next batch to integrate */
-    uint64_t sealed_generation; /* where `place` was at the checkpoint */
-    slice_t rest;               /* of the batch in hand */
+    journal_place_t place;       /* of the next batch to integrate */
+    uint64_t sealed_generation;  /* where `place` was at the checkpoint */
+    slice_t rest;                /* of the batch in hand */
+    const merkle_hash_t *leaves; /* of that rest */
     uint64_t attempted; /* size of a checkpoint that failed half-way, or 0 */
     bool rewind;        /* what was written since the checkpoint is in doubt */
     unsigned flushes;

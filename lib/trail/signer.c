@@ -177,7 +177,10 @@ sync_folder_of(const char *path)
         slash[slash == folder ? 1 : 0] = '\0';
     }
     fd = open(slash == NULL ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return fd < 0 || fsync(fd) < 0 ? -errno : 0;
+    if (fd < 0) {
+        return -errno;
+    }
+    return fsync(fd) < 0 ? -errno : 0;
 }
 
 int

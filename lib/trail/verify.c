@@ -19,6 +19,9 @@
  * them. */
 #define TRIES 16
 
+/* A batch that is being written becomes whole within milliseconds. */
+#define TORN_TRIES 4
+
 void
 verify_found(verify_t *verify, verify_kind_t kind, uint64_t index,
              const char *format, ...)
@@ -252,7 +255,8 @@ read_journal(verify_t *verify, journal_reader_t *reader, tail_t *tail)
     unsigned tries = 0;
     int result = 0;
 
-    while (found == JOURNAL_BATCH || (found == JOURNAL_TORN && tries < TRIES)) {
+    while (found == JOURNAL_BATCH ||
+           (found == JOURNAL_TORN && tries < TORN_TRIES)) {
         if (found == JOURNAL_TORN) {
             /* a live writer may be at it just now */
             const struct timespec moment = {0, 1000 * 1000};

@@ -364,7 +364,7 @@ trail_writer_open(const char *folder, const trail_writer_options_t *options,
 
 /* Waits until the batch finds room; the mutex is held. */
 static int
-wait_for_room(trail_writer_t *writer, size_t payload, bool privileged)
+wait_for_room(trail_writer_t *writer, size_t bytes, bool privileged)
 {
     sealer_t *sealer = &writer->sealer;
 
@@ -373,7 +373,7 @@ wait_for_room(trail_writer_t *writer, size_t payload, bool privileged)
         if (sealer->error != 0 && !privileged) {
             return -ENOSPC;
         }
-        if (journal_room(&writer->journal, payload, privileged)) {
+        if (journal_room(&writer->journal, bytes, privileged)) {
             return 0;
         }
         if (sealer->stop_error != 0) {
@@ -391,20 +391,20 @@ trail_writer_append(trail_writer_t *writer, const slice_t *entries,
 {
     sealer_t *sealer = &writer->sealer;
     bool privileged = (flags & TRAIL_PRIVILEGED) != 0;
-    size_t payload = 0, i;
+    size_t bytes = 0, i;
     int result;
 
     for (i = 0; i < count; i++) {
         if (entries[i].size > TRAIL_ENTRY_MAX) {
             return -EMSGSIZE;
         }
-        payload += 2 + entries[i].size;
+        bytes += JOURNAL_ENTRY_OVERHEAD + entries[i].size;
     }
-    if (payload > journal_batch_max(&writer->journal)) {
+    if (bytes > journal_batch_max(&writer->journal)) {
         return -EMSGSIZE;
     }
     (void) pthread_mutex_lock(&sealer->mutex);
-    result = wait_for_room(writer, payload, privileged);
+    result = wait_for_room(writer, bytes, privileged);
     (void) pthread_mutex_unlock(&sealer->mutex);
     if (result == 0) {
         result = journal_append(&writer->journal, entries, count, privileged,

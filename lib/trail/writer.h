@@ -120,7 +120,9 @@ int trail_writer_open(const char *folder, const trail_writer_options_t *options,
 int trail_writer_append(trail_writer_t *writer, const slice_t *entries,
                         size_t count, unsigned flags, uint64_t *first);
 
-/* Bytes of a batch at most, each entry counted with 2 more. */
+/* Bytes of a batch at most, each entry counted with TRAIL_ENTRY_OVERHEAD more:
+ * one of TRAIL_ENTRY_MAX always fits. */
+#define TRAIL_ENTRY_OVERHEAD JOURNAL_ENTRY_OVERHEAD
 uint32_t trail_writer_batch_max(const trail_writer_t *writer);
 
 /*

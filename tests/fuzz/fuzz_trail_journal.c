@@ -88,21 +88,30 @@ mend(merkle_hasher_t *hasher, uint8_t *bytes, size_t size)
         memcpy(check, bytes + 32, sizeof(check));
     }
     for (at = JOURNAL_HEADER_SIZE; at + JOURNAL_HEADER_SIZE <= size; at += 8) {
+        size_t room = size - at - JOURNAL_HEADER_SIZE;
+        size_t payload = load_le32(bytes + at + 24), i = 0;
+        size_t entries = load_le32(bytes + at + 28);
+        uint8_t *leaves = bytes + at + JOURNAL_HEADER_SIZE;
         merkle_hash_t hash;
-        size_t payload = load_le32(bytes + at + 24);
+        slice_t rest, entry;
 
-        if (memcmp(bytes + at, JOURNAL_BATCH_MAGIC, 8) != 0 ||
-            payload > size - at - JOURNAL_HEADER_SIZE)
+        if (memcmp(bytes + at, JOURNAL_BATCH_MAGIC, 8) != 0 || payload > room ||
+            entries > (room - payload) / MERKLE_HASH_SIZE)
         {
             continue;
         }
         if ((bytes[at + 32] & 1) == 0) { /* half of them */
             memcpy(bytes + at + 32, check, sizeof(check));
         }
-        merkle_sha256(
-            hasher, (slice_t){(char *) bytes + at, 48},
-            (slice_t){(char *) bytes + at + JOURNAL_HEADER_SIZE, payload},
-            &hash);
+        rest = (slice_t){(char *) leaves + entries * MERKLE_HASH_SIZE, payload};
+        while (i < entries && tile_entry_next(&rest, &entry)) {
+            merkle_leaf(hasher, entry, &hash);
+            memcpy(leaves + i++ * MERKLE_HASH_SIZE, hash.bytes,
+                   MERKLE_HASH_SIZE);
+        }
+        merkle_sha256(hasher, (slice_t){(char *) bytes + at, 48},
+                      (slice_t){(char *) leaves, entries * MERKLE_HASH_SIZE},
+                      &hash);
         memcpy(bytes + at + 48, hash.bytes, JOURNAL_CHECK_SIZE);
         memcpy(check, hash.bytes, sizeof(check));
     }

@@ -415,7 +415,7 @@ what_does_not_fit_a_segment_is_refused(void **state)
 {
     unit_t *unit = *state;
     static char bytes[TRAIL_ENTRY_MAX + 1];
-    slice_t entries[2] = {{bytes, TRAIL_ENTRY_MAX}, {bytes, 65000}};
+    slice_t entries[2] = {{bytes, TRAIL_ENTRY_MAX}, {bytes, 65300}};
     journal_t journal;
     journal_cut_t cut;
     uint64_t first;

@@ -484,8 +484,12 @@ every_flipped_byte_is_found_and_its_file_named(void **state)
 {
     trail_unit_t *unit = *state;
     uint64_t flipped = 0;
+    char journal[96];
 
     make_trail(unit, 259);
+    /* a copy needs none, and it is faster without */
+    (void) snprintf(journal, sizeof(journal), "%s/journal", unit->trail);
+    remove_tree(journal);
     each_file(unit, "", flip_each_byte, &flipped);
     /* checkpoint, two bundles, three tiles */
     assert_true(flipped > 259 * (20 + 32));
