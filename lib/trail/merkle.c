@@ -1,6 +1,15 @@
+/*
+ * Short inputs go through SHA256_Init() and its like, which OpenSSL 3 calls
+ * deprecated: its EVP_DigestInit_ex2() allocates and frees a state for each
+ * hash even on a reused context, a quarter of the time of a leaf and half of
+ * that of a node.  Where the old calls are gone EVP does it all.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "merkle.h"
 
 #include <errno.h>
+#include <openssl/opensslv.h>
+#include <openssl/sha.h>
 
 int
 merkle_hasher_init(merkle_hasher_t *hasher)
@@ -39,17 +48,33 @@ merkle_sha256(merkle_hasher_t *hasher, slice_t first, slice_t second,
     }
 }
 
+static void
+short_sha256(merkle_hasher_t *hasher, const char *bytes, size_t size,
+             merkle_hash_t *hash)
+{
+#if OPENSSL_VERSION_MAJOR == 3 && !defined(OPENSSL_NO_DEPRECATED_3_0)
+    SHA256_CTX state;
+
+    if (SHA256_Init(&state) != 1 || SHA256_Update(&state, bytes, size) != 1 ||
+        SHA256_Final(hash->bytes, &state) != 1)
+    {
+        hasher->failed = true;
+        *hash = (merkle_hash_t){{0}};
+    }
+#else
+    merkle_sha256(hasher, (slice_t){bytes, size}, (slice_t){"", 0}, hash);
+#endif
+}
+
 void
 merkle_leaf(merkle_hasher_t *hasher, slice_t entry, merkle_hash_t *hash)
 {
     char prefixed[1024];
 
-    /* one call more into OpenSSL costs more than copying a short entry */
     if (entry.size > 0 && entry.size < sizeof(prefixed)) {
         prefixed[0] = 0;
         memcpy(prefixed + 1, entry.data, entry.size);
-        merkle_sha256(hasher, (slice_t){prefixed, 1 + entry.size},
-                      (slice_t){"", 0}, hash);
+        short_sha256(hasher, prefixed, 1 + entry.size, hash);
         return;
     }
     merkle_sha256(hasher, (slice_t){"\0", 1}, entry, hash);
@@ -64,8 +89,7 @@ merkle_node(merkle_hasher_t *hasher, const merkle_hash_t *left,
     both[0] = 1;
     memcpy(both + 1, left->bytes, MERKLE_HASH_SIZE);
     memcpy(both + 1 + MERKLE_HASH_SIZE, right->bytes, MERKLE_HASH_SIZE);
-    merkle_sha256(hasher, (slice_t){both, sizeof(both)}, (slice_t){"", 0},
-                  hash);
+    short_sha256(hasher, both, sizeof(both), hash);
 }
 
 void

@@ -18,10 +18,7 @@ typedef struct {
     uint8_t bytes[MERKLE_HASH_SIZE];
 } merkle_hash_t;
 
-/*
- * A fetched digest and a reused context: 3 million hashes of 400 bytes a
- * second and core.  One per thread.
- */
+/* One per thread: 3 million hashes of 400 bytes a second and core. */
 typedef struct {
     EVP_MD *digest;
     EVP_MD_CTX *context;

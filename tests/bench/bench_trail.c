@@ -5,6 +5,9 @@
  *     bench_trail [--quick] [--json] [--folder DIR]
  *
  * DIR (default: the working directory) must be on the disk to be measured.
+ * ext4 searches long for an inode that was not freed within the last minutes:
+ * after many files were deleted there (the end of this program does that too)
+ * wait five minutes, or the creation of tiles costs four times as much.
  * Entries have 400 bytes.  Times are of one run each; the latencies are of
  * single records with pauses, as they come at a gate.
  */
