@@ -165,18 +165,21 @@ note_signer_load(const char *path, note_signer_t *signer,
 static int
 sync_folder_of(const char *path)
 {
-    _cleanup_(cleanup_free) char *folder = strdup(path);
     _cleanup_(cleanup_close) int fd = -1;
-    char *slash;
+    const char *slash = strrchr(path, '/');
+    char folder[4096];
+    size_t size = slash == NULL ? 0 : (size_t) (slash - path);
 
-    if (folder == NULL) {
-        return -ENOMEM;
+    if (size >= sizeof(folder) - 1) {
+        return -ENAMETOOLONG;
     }
-    slash = strrchr(folder, '/');
-    if (slash != NULL) {
-        slash[slash == folder ? 1 : 0] = '\0';
+    if (slash == NULL) {
+        memcpy(folder, ".", 2);
+    } else {
+        memcpy(folder, path, size + 1); /* "/" for a key in the root folder */
+        folder[size == 0 ? 1 : size] = '\0';
     }
-    fd = open(slash == NULL ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return -errno;
     }
