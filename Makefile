@@ -225,4 +225,5 @@ clean:
 	rm -rf build
 
 -include tests/bench/bench.mk
+-include tests/data/trail.mk
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -32,7 +32,7 @@ bool
 recorder_full(const recorder_t *recorder)
 {
     return recorder->entries_count >= BATCH_ENTRIES_MAX ||
-           recorder->lines_size + BATCH_LINE_MAX > BATCH_BYTES_MAX;
+           recorder->lines_size + BATCH_LINE_MAX > recorder->lines_max;
 }
 
 bool

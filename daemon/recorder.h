@@ -13,7 +13,7 @@
 #include <sys/types.h>
 
 #include "../lib/ipc/message.h"
-#include "config.h"
+#include "../lib/ipc/daemon_config.h"
 
 typedef struct recorder_s recorder_t;
 

@@ -42,6 +42,7 @@ struct recorder_s {
     slice_t slices[BATCH_ENTRIES_MAX + 4];
     char *lines; /* BATCH_BYTES_MAX */
     size_t lines_size;
+    size_t lines_max; /* what one append to the journal can take, too */
     bool answers_due;
     bool security; /* a record in the batch asks for a checkpoint */
 

@@ -12,7 +12,8 @@
 #include "log.h"
 #include "recorder_internal.h"
 
-#define FRONT_FORGET_S 86400
+/* A week: one that comes back later is not known any more, and told so. */
+#define FRONT_FORGET_S 604800
 #define COUNTERS_MAX   (RECORD_VALUE_MAX - 64)
 #define REPLAY_MAX     1000000 /* records read back at the start */
 
@@ -128,6 +129,10 @@ heartbeat(recorder_t *recorder, int64_t now_ms)
     record_t record;
 
     recorder->heartbeat = now_ms;
+    /* what is refused must be known before it is counted */
+    if (recorder->entries_count > 0) {
+        (void) recorder_commit(recorder, now_ms);
+    }
     trail_writer_status(recorder->writer, &status);
     do {
         memset(&record, 0, sizeof(record));
@@ -141,6 +146,11 @@ heartbeat(recorder_t *recorder, int64_t now_ms)
             used += (size_t) snprintf(counters + used, sizeof(counters) - used,
                                       "%s%s:%llu", used == 0 ? "" : " ", id,
                                       (unsigned long long) front->taken);
+            if (front->skipped > 0) {
+                used += (size_t) snprintf(counters + used,
+                                          sizeof(counters) - used, "-%llu",
+                                          (unsigned long long) front->skipped);
+            }
         }
         record.values[RECORD_COUNTERS] = (slice_t){counters, used};
         (void) snprintf(tree, sizeof(tree), "%llu",
@@ -249,15 +259,20 @@ replay_counters(recorder_t *recorder, slice_t counters, int64_t now_ms)
 {
     while (counters.size > 33) {
         uint8_t id[MESSAGE_FRONT_SIZE];
-        uint64_t number = 0;
+        uint64_t number = 0, skipped = 0;
         front_t *front;
         size_t i = 33;
 
         if (!opening_id_parse((slice_t){counters.data, 32}, id)) {
             return;
         }
-        for (; i < counters.size && counters.data[i] != ' '; i++) {
+        for (; i < counters.size && counters.data[i] >= '0'; i++) {
             number = number * 10 + (uint64_t) (counters.data[i] - '0');
+        }
+        if (i < counters.size && counters.data[i] == '-') {
+            for (i++; i < counters.size && counters.data[i] >= '0'; i++) {
+                skipped = skipped * 10 + (uint64_t) (counters.data[i] - '0');
+            }
         }
         front = table_find(recorder->fronts, id);
         if (front == NULL) {
@@ -265,6 +280,7 @@ replay_counters(recorder_t *recorder, slice_t counters, int64_t now_ms)
         }
         if (front != NULL && number > front->taken) {
             front->taken = front->durable = number;
+            front->skipped = skipped;
             front->seen = now_ms / 1000;
         }
         counters = slice_from(counters, i < counters.size ? i + 1 : i);
@@ -473,6 +489,19 @@ record_start(recorder_t *recorder, int64_t now_ms)
     }
 }
 
+/* A batch is one append, and that has to fit into a segment of the journal. */
+static void
+set_batch_size(recorder_t *recorder)
+{
+    size_t overhead = (BATCH_ENTRIES_MAX + 4) * (size_t) TRAIL_ENTRY_OVERHEAD;
+    size_t journal = trail_writer_batch_max(recorder->writer);
+
+    recorder->lines_max = BATCH_BYTES_MAX;
+    if (journal < overhead + BATCH_BYTES_MAX) {
+        recorder->lines_max = journal < overhead ? 0 : journal - overhead;
+    }
+}
+
 recorder_t *
 recorder_open(const config_t *config, int64_t now_ms)
 {
@@ -504,6 +533,7 @@ recorder_open(const config_t *config, int64_t now_ms)
         recorder_free(recorder);
         return NULL;
     }
+    set_batch_size(recorder);
     record_start(recorder, now_ms);
     heartbeat(recorder, now_ms);
     if (recorder_commit(recorder, now_ms) < 0) {

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config.h"
+#include "../lib/ipc/daemon_config.h"
 #include "log.h"
 #include "recorder.h"
 #include "server.h"

@@ -2,6 +2,7 @@
 #include "server.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -209,10 +210,18 @@ take_hello(peer_t *peer, const message_t *message)
     return true;
 }
 
+/* What the kernel says of who speaks. */
+typedef struct {
+    char user[256];
+    char peer[32];
+} said_t;
+
 /* Somebody who is neither root nor the web's user speaks for himself alone. */
 static bool
-may_say(const peer_t *peer, record_t *record, char user[32])
+may_say(const peer_t *peer, record_t *record, said_t *said)
 {
+    const struct passwd *account;
+
     if (peer->web) {
         return true;
     }
@@ -222,9 +231,13 @@ may_say(const peer_t *peer, record_t *record, char user[32])
         return false;
     }
     record->values[RECORD_SESSION] = (slice_t){NULL, 0};
-    (void) snprintf(user, 32, "%d:%d", (int) peer->credentials.uid,
-                    (int) peer->credentials.pid);
-    record->values[RECORD_PEER] = slice_of(user);
+    (void) snprintf(said->peer, sizeof(said->peer), "%d:%d",
+                    (int) peer->credentials.uid, (int) peer->credentials.pid);
+    record->values[RECORD_PEER] = slice_of(said->peer);
+    account = getpwuid(peer->credentials.uid);
+    (void) snprintf(said->user, sizeof(said->user), "%s",
+                    account == NULL ? said->peer : account->pw_name);
+    record->values[RECORD_USER] = slice_of(said->user);
     return true;
 }
 
@@ -241,9 +254,9 @@ take_records(peer_t *peer, const message_t *message)
         return false;
     }
     while ((more = message_next_record(message, &offset, &record)) == 1) {
-        char user[32];
+        said_t said;
 
-        if (!may_say(peer, &record, user)) {
+        if (!may_say(peer, &record, &said)) {
             peer_cut_off(peer, "a record that is not its to send: see "
                                "\"web-user\" in sekishod.conf(5)");
             return false;

@@ -79,12 +79,32 @@ unknown_option(const command_t *command, slice_t name)
 }
 
 
+/* Whether the command's list of words has it. */
+static bool
+is_repeatable(const command_t *command, const option_t *option)
+{
+    const char *list = command->repeatable;
+    size_t size = strlen(option->name);
+
+    while (list != NULL && *list != '\0') {
+        size_t word = strcspn(list, " ");
+
+        if (word == size && memcmp(list, option->name, size) == 0) {
+            return true;
+        }
+        list += word + (list[word] == ' ');
+    }
+    return false;
+}
+
+
 /* Takes argv[*i], and its value if that stands in the next word. */
 static int
 take_option(const command_t *command, int argc, char **argv, int *i,
             arguments_t *arguments)
 {
     slice_t name = slice_of(argv[*i]);
+    const char *value;
     const char *equals = strchr(argv[*i], '=');
     const option_t *option;
     int index;
@@ -97,7 +117,7 @@ take_option(const command_t *command, int argc, char **argv, int *i,
         return unknown_option(command, name);
     }
     option = &command->options[index];
-    if (arguments->values[index] != NULL) {
+    if (arguments->values[index] != NULL && !is_repeatable(command, option)) {
         fail(command->name, "%s is given twice", option->name);
         return usage_error(command);
     }
@@ -106,14 +126,23 @@ take_option(const command_t *command, int argc, char **argv, int *i,
             fail(command->name, "%s takes no value", option->name);
             return usage_error(command);
         }
-        arguments->values[index] = "";
+        value = "";
     } else if (equals != NULL) {
-        arguments->values[index] = equals + 1;
+        value = equals + 1;
     } else if (*i + 1 < argc) {
-        arguments->values[index] = argv[++*i];
+        value = argv[++*i];
     } else {
         fail(command->name, "%s needs a value: %s", option->name,
              option->value);
+        return usage_error(command);
+    }
+    if (arguments->values[index] == NULL) {
+        arguments->values[index] = value;
+    } else if (arguments->repeats_count < REPEATS_MAX) {
+        arguments->repeats[arguments->repeats_count].option = index;
+        arguments->repeats[arguments->repeats_count++].value = value;
+    } else {
+        fail(command->name, "%s is given too often", option->name);
         return usage_error(command);
     }
     return STATUS_OK;
@@ -161,6 +190,23 @@ option_value(const arguments_t *arguments, const char *name)
     int index = option_find(arguments->command, slice_of(name));
 
     return index < 0 ? NULL : arguments->values[index];
+}
+
+
+const char *
+option_nth(const arguments_t *arguments, const char *name, unsigned nth)
+{
+    int index = option_find(arguments->command, slice_of(name));
+
+    if (index < 0 || nth == 0) {
+        return index < 0 ? NULL : arguments->values[index];
+    }
+    for (unsigned i = 0; i < arguments->repeats_count; i++) {
+        if (arguments->repeats[i].option == index && --nth == 0) {
+            return arguments->repeats[i].value;
+        }
+    }
+    return NULL;
 }
 
 

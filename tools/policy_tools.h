@@ -60,21 +60,9 @@ bool policy_compile_file(const char *path, report_t *report,
 int policy_open(const char *command, const char *path, policy_image_t **image);
 
 static inline void
-cleanup_report(report_t **report)
-{
-    report_free(*report);
-}
-
-static inline void
 cleanup_image(policy_image_t **image)
 {
     policy_image_free(*image);
-}
-
-static inline void
-cleanup_json(json_t *json)
-{
-    json_free(json);
 }
 
 /* ---- A policy as text (policy_text.c) ----------------------------------- */

@@ -30,6 +30,19 @@ static const plain_command_t plain_commands[] = {
 };
 
 
+typedef struct {
+    const char *name;
+    const command_t *const *commands;
+} group_t;
+
+static const group_t groups[] = {
+    {"policy", policy_commands},
+    {"audit", audit_commands},
+    {"trail", trail_commands},
+    {NULL, NULL},
+};
+
+
 static void
 print_commands(FILE *out)
 {
@@ -41,17 +54,22 @@ print_commands(FILE *out)
           "The checkpoint for medical images: who gets in from where, when "
           "and for what.\n\nCommands:\n",
           out);
-    for (const command_t *const *c = policy_commands; *c != NULL; c++) {
-        width = strlen((*c)->name) > width ? strlen((*c)->name) : width;
+    for (const group_t *group = groups; group->name != NULL; group++) {
+        for (const command_t *const *c = group->commands; *c != NULL; c++) {
+            width = strlen((*c)->name) > width ? strlen((*c)->name) : width;
+        }
     }
-    for (const command_t *const *c = policy_commands; *c != NULL; c++) {
-        fprintf(out, "  %-*s  %s\n", (int) width, (*c)->name, (*c)->summary);
+    for (const group_t *group = groups; group->name != NULL; group++) {
+        for (const command_t *const *c = group->commands; *c != NULL; c++) {
+            fprintf(out, "  %-*s  %s\n", (int) width, (*c)->name,
+                    (*c)->summary);
+        }
     }
     for (const plain_command_t *c = plain_commands; c->name != NULL; c++) {
         fprintf(out, "  %-*s  %s\n", (int) width, c->name, c->summary);
     }
     fputs("\nExit status: 0 done, allowed or no difference; 1 denied or "
-          "different; 2 error.\n",
+          "different; 2 error;\n\"audit verify\" has more.\n",
           out);
 }
 
@@ -72,16 +90,12 @@ unknown_command(const char *name, const char *const *names, size_t count)
 }
 
 
-/* Both words of "policy explain". */
+/* The second word of "policy explain". */
 static const command_t *
-find_command(const char *group, const char *name)
+find_command(const group_t *group, const char *name)
 {
-    for (const command_t *const *c = policy_commands; *c != NULL; c++) {
-        size_t size = strlen(group);
-
-        if (strncmp((*c)->name, group, size) == 0 && (*c)->name[size] == ' ' &&
-            strcmp((*c)->name + size + 1, name) == 0)
-        {
+    for (const command_t *const *c = group->commands; *c != NULL; c++) {
+        if (strcmp((*c)->name + strlen(group->name) + 1, name) == 0) {
             return *c;
         }
     }
@@ -91,26 +105,24 @@ find_command(const char *group, const char *name)
 
 /* The commands of a group, for `sekisho policy` and `sekisho help policy`. */
 static void
-print_group(FILE *out, const char *group)
+print_group(FILE *out, const group_t *group)
 {
-    size_t size = strlen(group);
+    size_t size = strlen(group->name);
 
     fprintf(out, "usage: sekisho %s COMMAND [ARGUMENT]... [OPTION]...\n\n",
-            group);
-    for (const command_t *const *c = policy_commands; *c != NULL; c++) {
-        if (strncmp((*c)->name, group, size) == 0) {
-            fprintf(out, "  %-8s  %s\n", (*c)->name + size + 1, (*c)->summary);
-        }
+            group->name);
+    for (const command_t *const *c = group->commands; *c != NULL; c++) {
+        fprintf(out, "  %-10s  %s\n", (*c)->name + size + 1, (*c)->summary);
     }
-    fprintf(out, "\nSee \"sekisho help %s COMMAND\".\n", group);
+    fprintf(out, "\nSee \"sekisho help %s COMMAND\".\n", group->name);
 }
 
 
 static int
-run_group(const char *group, int argc, char **argv)
+run_group(const group_t *group, int argc, char **argv)
 {
     const char *names[NAMES_MAX];
-    size_t count = 0, size = strlen(group);
+    size_t count = 0, size = strlen(group->name);
     const command_t *command;
 
     if (argc < 2) {
@@ -125,12 +137,10 @@ run_group(const char *group, int argc, char **argv)
     if (command != NULL) {
         return command_run(command, argc - 1, argv + 1);
     }
-    for (const command_t *const *c = policy_commands;
+    for (const command_t *const *c = group->commands;
          *c != NULL && count < NAMES_MAX; c++)
     {
-        if (strncmp((*c)->name, group, size) == 0) {
-            names[count++] = (*c)->name + size + 1;
-        }
+        names[count++] = (*c)->name + size + 1;
     }
     return unknown_command(argv[1], names, count);
 }
@@ -169,8 +179,8 @@ run_help(int argc, char **argv)
 static int
 run(int argc, char **argv)
 {
-    const char *names[NAMES_MAX] = {"policy", "help"};
-    size_t count = 2;
+    const char *names[NAMES_MAX] = {"help"};
+    size_t count = 1;
 
     if (argc < 2) {
         print_commands(stderr);
@@ -187,8 +197,11 @@ run(int argc, char **argv)
     if (strcmp(argv[1], "help") == 0) {
         return run_help(argc - 1, argv + 1);
     }
-    if (strcmp(argv[1], "policy") == 0) {
-        return run_group("policy", argc - 1, argv + 1);
+    for (const group_t *group = groups; group->name != NULL; group++) {
+        if (strcmp(argv[1], group->name) == 0) {
+            return run_group(group, argc - 1, argv + 1);
+        }
+        names[count++] = group->name;
     }
     for (const plain_command_t *c = plain_commands; c->name != NULL; c++) {
         if (strcmp(argv[1], c->name) == 0) {

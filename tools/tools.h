@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "../lib/base/json.h"
 #include "../lib/base/report.h"
 #include "../lib/base/slice.h"
 
@@ -23,6 +24,7 @@
 
 #define OPTIONS_MAX   24
 #define ARGUMENTS_MAX 4
+#define REPEATS_MAX   64 /* of options that may be given several times */
 
 typedef struct {
     const char *name;  /* "--user" */
@@ -37,6 +39,11 @@ typedef struct {
     const char *values[OPTIONS_MAX]; /* as command->options; NULL: not given */
     const char *arguments[ARGUMENTS_MAX];
     unsigned count; /* of arguments */
+    struct {
+        int option; /* index in command->options */
+        const char *value;
+    } repeats[REPEATS_MAX]; /* the second value of an option, and so on */
+    unsigned repeats_count;
 } arguments_t;
 
 struct command_s {
@@ -47,6 +54,7 @@ struct command_s {
     const char *summary;     /* one line, for lists */
     const char *details;     /* paragraphs parted by "\n\n"; or NULL */
     const option_t *options; /* ended by a NULL name; --help is implied */
+    const char *repeatable;  /* "--key --checkpoint": may be given again */
     int (*run)(const arguments_t *arguments); /* gives the exit status */
 };
 
@@ -62,6 +70,10 @@ void command_help(const command_t *command, FILE *out);
 
 /* The value of an option ("" for a switch), or NULL if it was not given. */
 const char *option_value(const arguments_t *arguments, const char *name);
+
+/* The value given as number `nth`, from 0, of a repeatable option, or NULL. */
+const char *option_nth(const arguments_t *arguments, const char *name,
+                       unsigned nth);
 
 static inline bool
 option_given(const arguments_t *arguments, const char *name)
@@ -133,12 +145,27 @@ int fail(const char *command, const char *format, ...)
 /* The report on standard error, made safe. */
 void print_report(report_t *report);
 
+static inline void
+cleanup_report(report_t **report)
+{
+    report_free(*report);
+}
+
+static inline void
+cleanup_json(json_t *json)
+{
+    json_free(json);
+}
+
 /* A JSON text and a newline on standard output.  STATUS_OK or STATUS_ERROR. */
 int print_json(const char *command, slice_t json);
 
 /* ---- Groups of commands ------------------------------------------------- */
 
-extern const command_t *const policy_commands[]; /* ended by NULL */
+/* Ended by NULL. */
+extern const command_t *const policy_commands[];
+extern const command_t *const trail_commands[];
+extern const command_t *const audit_commands[];
 
 /* argv[0] is "classify"; takes --help; returns the exit status. */
 int cmd_classify(int argc, char **argv);

@@ -48,6 +48,9 @@ ngx_module_t ngx_http_sekisho_module = {
 
 /* Handlers run from the last module to the first, and so do filters. */
 static const ngx_http_sekisho_order_t ngx_http_sekisho_order[] = {
+    {"ngx_http_audit_module", "ngx_http_facility_module", 0},
+    {"ngx_http_audit_module", "ngx_http_try_files_module", 1},
+    {"ngx_http_audit_module", "ngx_http_mirror_module", 1},
     {"ngx_http_facility_module", "ngx_http_realip_module", 0},
     {"ngx_http_facility_module", "ngx_http_access_module", 0},
     {"ngx_http_facility_module", "ngx_http_try_files_module", 1},

@@ -104,6 +104,7 @@ typedef struct {
     ngx_http_facility_entry_t last;
 
     ngx_http_facility_loc_conf_t *conf; /* `last` was decided under this */
+    void **loc_conf;                    /* and other modules' of that place */
     ngx_str_t user;                     /* certain; empty: nobody */
 
     unsigned denied : 1;  /* and not admitted any more */

@@ -3,7 +3,7 @@
  */
 
 #include "ngx_http_facility.h"
-#include "../../lib/dicom/dicom.h"
+#include "../common/ngx_http_sekisho_dicom.h"
 
 /* What one request may be taken for: the client's target, and another one
  * after a rewrite or an internal redirect. */
@@ -15,11 +15,6 @@ static void ngx_http_facility_cleanup(void *data);
 static ngx_int_t ngx_http_facility_actions(
     ngx_http_request_t *r, ngx_http_facility_loc_conf_t *conf,
     action_t actions[NGX_HTTP_FACILITY_ACTIONS], ngx_uint_t *count);
-static void ngx_http_facility_classify(ngx_http_request_t *r,
-                                       const ngx_str_t *uri,
-                                       dicom_request_t *request);
-static ngx_int_t ngx_http_facility_current_uri(ngx_http_request_t *r,
-                                               ngx_str_t *uri);
 static ngx_uint_t ngx_http_facility_would_deny(policy_reason_t reason);
 static ngx_uint_t
 ngx_http_facility_severity(const ngx_http_facility_entry_t *entry);
@@ -132,6 +127,7 @@ ngx_http_facility_decide(ngx_http_request_t *r,
     }
 
     ctx->conf = conf;
+    ctx->loc_conf = r->loc_conf;
     ctx->residue |= (conf->block != 0);
 
     if (ngx_http_facility_actions(r, conf, actions, &count) != NGX_OK) {
@@ -396,7 +392,8 @@ ngx_http_facility_actions(ngx_http_request_t *r,
                           ngx_uint_t *count)
 {
     ngx_str_t value;
-    dicom_request_t request;
+    ngx_http_sekisho_dicom_t current;
+    const ngx_http_sekisho_dicom_t *dicom;
 
     *count = 1;
 
@@ -419,8 +416,12 @@ ngx_http_facility_actions(ngx_http_request_t *r,
         }
     }
 
-    ngx_http_facility_classify(r, &r->unparsed_uri, &request);
-    actions[0] = request.action;
+    dicom = ngx_http_sekisho_dicom(r);
+    if (dicom == NULL) {
+        return NGX_ERROR;
+    }
+
+    actions[0] = dicom->action;
 
     if (r->valid_unparsed_uri) {
         return NGX_OK;
@@ -431,69 +432,14 @@ ngx_http_facility_actions(ngx_http_request_t *r,
      * than the client's words said.  Both have to be allowed.
      */
 
-    if (ngx_http_facility_current_uri(r, &value) != NGX_OK) {
+    if (ngx_http_sekisho_dicom_current(r, &current) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    ngx_http_facility_classify(r, &value, &request);
-
-    if (request.certain && request.action != actions[0]) {
-        actions[1] = request.action;
+    if (current.certain && current.action != actions[0]) {
+        actions[1] = current.action;
         *count = 2;
     }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_facility_classify(ngx_http_request_t *r, const ngx_str_t *uri,
-                           dicom_request_t *request)
-{
-    slice_t accept;
-
-    accept = SLICE("");
-
-    if (r->headers_in.accept) {
-        accept = ngx_http_sekisho_slice(&r->headers_in.accept->value);
-    }
-
-    dicom_classify(ngx_http_sekisho_slice(&r->method_name),
-                   ngx_http_sekisho_slice(uri), accept, request);
-}
-
-
-/* r->uri and r->args as a request target: percent-encoded again. */
-
-static ngx_int_t
-ngx_http_facility_current_uri(ngx_http_request_t *r, ngx_str_t *uri)
-{
-    u_char *p;
-    uintptr_t escape;
-
-    escape = 2 * ngx_escape_uri(NULL, r->uri.data, r->uri.len, NGX_ESCAPE_URI);
-
-    p = ngx_pnalloc(r->pool, r->uri.len + escape + 1 + r->args.len);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    uri->data = p;
-
-    if (escape) {
-        p = (u_char *) ngx_escape_uri(p, r->uri.data, r->uri.len,
-                                      NGX_ESCAPE_URI);
-
-    } else {
-        p = ngx_cpymem(p, r->uri.data, r->uri.len);
-    }
-
-    if (r->args.len) {
-        *p++ = '?';
-        p = ngx_cpymem(p, r->args.data, r->args.len);
-    }
-
-    uri->len = (size_t) (p - uri->data);
 
     return NGX_OK;
 }

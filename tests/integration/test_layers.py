@@ -15,8 +15,12 @@ MAY = {
     "lib/base": set(),
     "lib/policy": {"lib/base"},
     "lib/dicom": {"lib/base"},
-    "tools": {"lib/base", "lib/policy", "lib/dicom"},
-    "modules": {"lib/base", "lib/policy", "lib/dicom", "modules"},
+    "lib/trail": {"lib/base"},
+    "lib/ipc": {"lib/base", "lib/trail"},
+    "tools": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc"},
+    "modules": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc",
+                "modules"},
+    "daemon": {"lib/base", "lib/policy", "lib/trail", "lib/ipc"},
 }
 FOREIGN = re.compile(r"^(ngx_|nginx|security/|pam)", re.I)
 

@@ -1,11 +1,10 @@
-#include "config.h"
+#include "daemon_config.h"
 
-#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/un.h>
 
-#include "../lib/base/value.h"
+#include "../base/value.h"
 
 #define JOURNAL_MIN   (UINT64_C(1) << 20)
 #define JOURNAL_MAX   (UINT64_C(4) << 30)
@@ -127,23 +126,6 @@ read_web_user(reader_t *reader, const conf_directive_t *directive)
 }
 
 static void
-read_readers(reader_t *reader, const conf_directive_t *directive)
-{
-    char quote[CONF_QUOTE_MAX];
-    const struct group *group = getgrnam(text_of(reader, directive, 1));
-
-    if (group == NULL) {
-        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
-                   "there is no group \"%s\" on this host: make it with "
-                   "groupadd --system, or name another",
-                   conf_quote(directive->words[1].text, quote));
-        return;
-    }
-    reader->config->readers = group->gr_gid;
-    reader->config->has_readers = true;
-}
-
-static void
 read_size(reader_t *reader, const conf_directive_t *directive, uint64_t low,
           uint64_t high, uint64_t *bytes)
 {
@@ -208,12 +190,11 @@ static const struct {
     uint32_t words_max;
     read_fn read;
 } directives[] = {
-    {"socket", 1, read_socket},      {"trail", 1, read_trail},
-    {"origin", 1, read_origin},      {"key", CONFIG_KEYS_MAX, read_key},
-    {"policy", 1, read_policy},      {"web-user", 8, read_web_user},
-    {"readers", 1, read_readers},    {"journal", 1, read_journal},
-    {"reserve", 1, read_reserve},    {"heartbeat", 1, read_heartbeat},
-    {"interrupted", 1, read_orphan},
+    {"socket", 1, read_socket},       {"trail", 1, read_trail},
+    {"origin", 1, read_origin},       {"key", CONFIG_KEYS_MAX, read_key},
+    {"policy", 1, read_policy},       {"web-user", 8, read_web_user},
+    {"journal", 1, read_journal},     {"reserve", 1, read_reserve},
+    {"heartbeat", 1, read_heartbeat}, {"interrupted", 1, read_orphan},
 };
 
 static void

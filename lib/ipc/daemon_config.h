@@ -1,14 +1,15 @@
 /*
  * sekishod.conf(5): nginx's syntax, the same kind of messages as the policy.
+ * Read by the daemon, and by the command line, which finds the trail in it.
  */
 
-#ifndef SEKISHO_DAEMON_CONFIG_H
-#define SEKISHO_DAEMON_CONFIG_H
+#ifndef SEKISHO_IPC_DAEMON_CONFIG_H
+#define SEKISHO_IPC_DAEMON_CONFIG_H
 
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "../lib/base/conf.h"
+#include "../base/conf.h"
 
 #define CONFIG_FILE         "/etc/sekisho/sekishod.conf"
 #define CONFIG_WEB_UIDS_MAX 8
@@ -25,8 +26,6 @@ typedef struct {
     const char *policy; /* image whose version heartbeats tell; may be NULL */
     uid_t web_uids[CONFIG_WEB_UIDS_MAX]; /* may send records of the web */
     unsigned web_uids_count;
-    gid_t readers; /* group that may reach the socket to tell what it read */
-    bool has_readers;
     uint64_t journal_bytes;
     uint64_t reserve_bytes;
     uint64_t heartbeat_seconds;

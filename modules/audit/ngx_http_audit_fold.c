@@ -1,0 +1,433 @@
+/*
+ * Denials and answers that could not be held, folded: the first of a minute is
+ * recorded at once, the rest by one record with their count.  The table is of
+ * a fixed size, so that no scanner can fill disk or memory; what finds no
+ * place in it is counted all the same.
+ */
+
+#include "ngx_http_audit.h"
+
+/* Of the table, in one go; the rest has its turn a second later. */
+#define NGX_HTTP_AUDIT_SWEEP 32
+
+static ngx_http_audit_fold_t *
+ngx_http_audit_fold_find(ngx_http_audit_shared_t *shared, uint64_t hash,
+                         ngx_uint_t *fresh);
+static ngx_int_t ngx_http_audit_fold_send(ngx_http_audit_main_conf_t *amcf,
+                                          const ngx_http_audit_fold_t *fold);
+static void ngx_http_audit_fold_first(ngx_http_request_t *r,
+                                      ngx_http_audit_main_conf_t *amcf,
+                                      record_event_t event, const char *reason,
+                                      slice_t facility, ngx_str_t *ticket,
+                                      const ngx_http_audit_what_t *what);
+static void ngx_http_audit_fold_copy(char *to, size_t size, slice_t from);
+static ngx_uint_t ngx_http_audit_fold_outcome(record_event_t event,
+                                              ngx_uint_t status);
+
+
+void
+ngx_http_audit_fold(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
+                    record_event_t event, const char *reason, slice_t facility,
+                    const ngx_http_audit_what_t *what)
+{
+    int64_t now;
+    u_char text[sizeof(address_t) + 4 + 64], *p;
+    uint64_t hash;
+    ngx_str_t ticket;
+    address_t address;
+    ngx_uint_t fresh, status, up;
+    ngx_http_audit_fold_t *fold;
+    ngx_http_audit_shared_t *shared;
+
+    shared = amcf->zone->shared;
+    now = ngx_http_audit_now();
+    status = ngx_http_audit_answer_status(r);
+
+    address_from_sockaddr(r->connection->sockaddr, r->connection->socklen,
+                          &address);
+
+    p = text;
+    *p++ = (u_char) event;
+    *p++ = address.family;
+    p = ngx_cpymem(p, address.bytes, sizeof(address.bytes));
+
+    if (event != EVENT_DENIED) {
+        *p++ = (u_char) (status >> 8);
+        *p++ = (u_char) status;
+    }
+
+    p = ngx_cpymem(p, reason, ngx_min(ngx_strlen(reason), 64));
+
+    hash = siphash(shared->secret, text, (size_t) (p - text)).low | 1;
+
+    if (ngx_http_facility_ticket(r, &ticket) != NGX_OK) {
+        ngx_str_null(&ticket);
+    }
+
+    up = ngx_http_sekisho_is_up(amcf->connection) &&
+         ngx_http_sekisho_room(amcf->connection, 1);
+
+    ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+
+    fold = ngx_http_audit_fold_find(shared, hash, &fresh);
+
+    if (fold == NULL) {
+        fold = &shared->folds[NGX_HTTP_AUDIT_FOLDS + (event != EVENT_DENIED)];
+        fresh = fold->hash == 0;
+
+        if (fresh) {
+            ngx_memzero(fold, sizeof(ngx_http_audit_fold_t));
+            fold->several = 1;
+            fold->hash = 1;
+        }
+
+        up = 0;
+
+    } else if (fresh) {
+        ngx_memzero(fold, sizeof(ngx_http_audit_fold_t));
+        fold->hash = hash;
+        fold->address = address;
+        fold->status = (uint16_t) status;
+        ngx_http_audit_fold_copy(fold->reason, sizeof(fold->reason),
+                                 slice_of(reason));
+        ngx_http_audit_fold_copy(fold->facility, sizeof(fold->facility),
+                                 facility);
+        ngx_http_audit_fold_copy(fold->ticket, sizeof(fold->ticket),
+                                 ngx_http_sekisho_slice(&ticket));
+    }
+
+    if (fresh) {
+        fold->event = (uint8_t) event;
+        fold->until = now + NGX_HTTP_AUDIT_FOLD_MS;
+    }
+
+    if (!fresh || !up) {
+        if (fold->count == 0) {
+            fold->first = now;
+        }
+
+        fold->last = now;
+        fold->count++;
+    }
+
+    ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
+
+    if (fresh && up) {
+        ngx_http_audit_fold_first(r, amcf, event, reason, facility, &ticket,
+                                  what);
+    }
+}
+
+
+/* Under the lock: the place of that hash, or a free one for it. */
+
+static ngx_http_audit_fold_t *
+ngx_http_audit_fold_find(ngx_http_audit_shared_t *shared, uint64_t hash,
+                         ngx_uint_t *fresh)
+{
+    ngx_uint_t i;
+    ngx_http_audit_fold_t *fold, *free;
+
+    free = NULL;
+    fold = &shared->folds[(hash >> 8) & (NGX_HTTP_AUDIT_FOLDS - 1) &
+                          ~(uint64_t) (NGX_HTTP_AUDIT_FOLD_WAY - 1)];
+
+    for (i = 0; i < NGX_HTTP_AUDIT_FOLD_WAY; i++) {
+        if (fold[i].hash == hash) {
+            *fresh = 0;
+            return &fold[i];
+        }
+
+        if (fold[i].hash == 0 && free == NULL) {
+            free = &fold[i];
+        }
+    }
+
+    *fresh = 1;
+
+    return free;
+}
+
+
+/* The whole of it, as nobody else tells more of the request. */
+
+static void
+ngx_http_audit_fold_first(ngx_http_request_t *r,
+                          ngx_http_audit_main_conf_t *amcf,
+                          record_event_t event, const char *reason,
+                          slice_t facility, ngx_str_t *ticket,
+                          const ngx_http_audit_what_t *what)
+{
+    uint8_t id[NGX_HTTP_AUDIT_ID_SIZE];
+    slice_t *values;
+    ngx_http_audit_record_t record;
+    ngx_http_facility_ctx_t *fctx;
+    const ngx_http_sekisho_dicom_t *dicom;
+
+    ngx_http_sekisho_random_id(amcf->connection, id);
+
+    ngx_http_audit_record_init(
+        &record, event, id, ngx_http_audit_now(),
+        ngx_http_audit_fold_outcome(event, ngx_http_audit_answer_status(r)));
+    ngx_http_audit_record_request(&record, r, what);
+    ngx_http_audit_record_answer(&record, r);
+
+    values = record.record.values;
+
+    ngx_http_audit_record_text(&record, RECORD_REASON, reason);
+    values[RECORD_FACILITY] = facility;
+    values[RECORD_TICKET] = ngx_http_sekisho_slice(ticket);
+
+    fctx = ngx_http_facility_get_ctx(r);
+
+    if (what == NULL && fctx) {
+        values[RECORD_USER] = ngx_http_sekisho_slice(&fctx->user);
+        values[RECORD_ACTION] = slice_of(action_name(fctx->first.action));
+    }
+
+    /* an early 400 has no target that could be understood */
+
+    if (what == NULL && r->uri.len) {
+        dicom = ngx_http_sekisho_dicom(r);
+
+        if (dicom) {
+            values[RECORD_PATIENT] = dicom->patient;
+            values[RECORD_STUDY] = dicom->study;
+            values[RECORD_SERIES] = dicom->series;
+            values[RECORD_INSTANCE] = dicom->instance;
+
+            if (values[RECORD_ACTION].size == 0) {
+                values[RECORD_ACTION] = slice_of(action_name(dicom->action));
+            }
+        }
+    }
+
+    if (event == EVENT_UNRECORDED) {
+        values[RECORD_PHASE] = SLICE("log");
+    }
+
+    if (ngx_http_sekisho_send(amcf->connection, &record.record, NULL, NULL) !=
+        NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
+                      "audit: \"%s\" could not be recorded",
+                      record_event_name(event));
+    }
+}
+
+
+void
+ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
+{
+    int64_t now;
+    ngx_uint_t i, n;
+    ngx_http_audit_fold_t *fold, due[NGX_HTTP_AUDIT_SWEEP];
+    ngx_http_audit_shared_t *shared;
+
+    shared = amcf->zone->shared;
+    now = ngx_http_audit_now();
+    i = 0;
+
+    do {
+        n = 0;
+
+        ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+
+        /* one worker a second is enough */
+
+        if (!all && (uint64_t) (now - shared->swept) < 900) {
+            ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
+            return;
+        }
+
+        for (/* void */; i < NGX_HTTP_AUDIT_FOLDS + 2; i++) {
+            fold = &shared->folds[i];
+
+            if (fold->hash == 0 || (!all && now < fold->until)) {
+                continue;
+            }
+
+            if (fold->count) {
+                if (n == NGX_HTTP_AUDIT_SWEEP) {
+                    break;
+                }
+
+                if (!ngx_http_sekisho_room(amcf->connection, n + 1)) {
+                    i = NGX_HTTP_AUDIT_FOLDS + 2;
+                    break;
+                }
+
+                due[n++] = *fold;
+            }
+
+            fold->hash = 0;
+        }
+
+        if (i == NGX_HTTP_AUDIT_FOLDS + 2) {
+            shared->swept = now;
+        }
+
+        ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
+
+        for (fold = due; fold < due + n; fold++) {
+            if (ngx_http_audit_fold_send(amcf, fold) != NGX_OK) {
+                ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                              "audit: a count of %uD could not be recorded",
+                              fold->count);
+            }
+        }
+
+    } while (i < NGX_HTTP_AUDIT_FOLDS + 2);
+}
+
+
+static ngx_int_t
+ngx_http_audit_fold_send(ngx_http_audit_main_conf_t *amcf,
+                         const ngx_http_audit_fold_t *fold)
+{
+    uint8_t id[NGX_HTTP_AUDIT_ID_SIZE];
+    ngx_http_audit_record_t record;
+
+    ngx_http_sekisho_random_id(amcf->connection, id);
+
+    ngx_http_audit_record_init(&record, (record_event_t) fold->event, id,
+                               ngx_http_audit_now(),
+                               ngx_http_audit_fold_outcome(
+                                   (record_event_t) fold->event, fold->status));
+
+    record.record.values[RECORD_SERVICE] = SLICE("web");
+    ngx_http_audit_record_number(&record, RECORD_COUNT_FOLDED, fold->count);
+    ngx_http_audit_record_span(&record, fold->first, fold->last);
+
+    if (fold->several) {
+        ngx_http_audit_record_text(&record, RECORD_NOTE,
+                                   "of several addresses, beyond those that "
+                                   "are told apart");
+
+    } else {
+        ngx_http_audit_record_address(&record, &fold->address);
+        ngx_http_audit_record_text(&record, RECORD_REASON, fold->reason);
+        ngx_http_audit_record_text(&record, RECORD_FACILITY, fold->facility);
+        ngx_http_audit_record_text(&record, RECORD_TICKET, fold->ticket);
+
+        if (fold->status) {
+            ngx_http_audit_record_number(&record, RECORD_STATUS, fold->status);
+        }
+    }
+
+    if (fold->event == EVENT_UNRECORDED) {
+        record.record.values[RECORD_PHASE] = SLICE("log");
+    }
+
+    return ngx_http_sekisho_send(amcf->connection, &record.record, NULL, NULL);
+}
+
+
+static void
+ngx_http_audit_fold_copy(char *to, size_t size, slice_t from)
+{
+    size = ngx_min(size - 1, from.size);
+
+    if (size) {
+        ngx_memcpy(to, from.data, size);
+    }
+
+    to[size] = '\0';
+}
+
+
+static ngx_uint_t
+ngx_http_audit_fold_outcome(record_event_t event, ngx_uint_t status)
+{
+    return event == EVENT_DENIED ? 8 : ngx_http_audit_outcome(status);
+}
+
+
+/* ---- Without a record ---- */
+
+void
+ngx_http_audit_lose(ngx_http_audit_main_conf_t *amcf, ngx_uint_t end)
+{
+    ngx_http_audit_shared_t *shared;
+
+    shared = amcf->zone->shared;
+
+    ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+
+    if (shared->lost == 0 && shared->lost_ends == 0) {
+        shared->lost_first = ngx_http_audit_now();
+    }
+
+    shared->lost_last = ngx_http_audit_now();
+
+    if (end) {
+        shared->lost_ends++;
+
+    } else {
+        shared->lost++;
+    }
+
+    ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
+
+    if (!end) {
+        (void) ngx_atomic_fetch_add(&shared->unrecorded, 1);
+    }
+}
+
+
+void
+ngx_http_audit_tell_lost(ngx_http_audit_main_conf_t *amcf)
+{
+    u_char note[128], *p;
+    int64_t first, last;
+    uint8_t id[NGX_HTTP_AUDIT_ID_SIZE];
+    uint64_t lost, ends;
+    ngx_http_audit_record_t record;
+    ngx_http_audit_shared_t *shared;
+
+    shared = amcf->zone->shared;
+
+    if ((shared->lost == 0 && shared->lost_ends == 0) ||
+        !ngx_http_sekisho_room(amcf->connection, 1))
+    {
+        return;
+    }
+
+    ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+
+    lost = shared->lost;
+    ends = shared->lost_ends;
+    first = shared->lost_first;
+    last = shared->lost_last;
+    shared->lost = 0;
+    shared->lost_ends = 0;
+
+    ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
+
+    if (lost == 0 && ends == 0) {
+        return;
+    }
+
+    ngx_http_sekisho_random_id(amcf->connection, id);
+    ngx_http_audit_record_init(&record, EVENT_LOST, id, ngx_http_audit_now(),
+                               8);
+    record.record.values[RECORD_SERVICE] = SLICE("web");
+    ngx_http_audit_record_text(&record, RECORD_REASON,
+                               policy_reason_name(POLICY_AUDIT_UNAVAILABLE));
+    ngx_http_audit_record_number(&record, RECORD_LOST, lost);
+    ngx_http_audit_record_span(&record, first, last);
+
+    if (ends) {
+        p = ngx_sprintf(note, "and the outcome of %uL recorded requests", ends);
+        record.record.values[RECORD_NOTE] = (slice_t){(char *) note,
+                                                      (size_t) (p - note)};
+    }
+
+    if (ngx_http_sekisho_send(amcf->connection, &record.record, NULL, NULL) !=
+        NGX_OK)
+    {
+        ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                      "audit: the loss of %uL records could not be recorded",
+                      lost);
+    }
+}

@@ -1,0 +1,258 @@
+/* `sekisho audit search`: the records that match, without an index. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../lib/base/clock.h"
+#include "audit_tools.h"
+
+/* Records are in the order of their arrival; their times are the front ends',
+ * which the daemon corrects where they differ from its own by more. */
+#define DISORDER_SECONDS 10
+
+#define PROGRESS_STEP 65536 /* entries */
+
+typedef struct {
+    const char *command;
+    trail_reader_t *reader;
+    filter_t filter;
+    printer_t printer;
+    uint64_t limit;
+    uint64_t found;
+    uint64_t from; /* entries to look at; the end may grow meanwhile */
+    uint64_t to;   /* UINT64_MAX: to the end */
+} search_t;
+
+/* Unix seconds of a sealed entry; 1, 0 for none, or a negative errno. */
+static int
+entry_seconds(search_t *search, uint64_t index, int64_t *seconds)
+{
+    slice_t entry, time;
+    bool local;
+    int error = trail_reader_entry(search->reader, index, &entry);
+
+    if (error < 0) {
+        return error;
+    }
+    return line_time(entry, &time) && clock_parse(time, seconds, &local);
+}
+
+
+/* The first entry of sealed ones that is not before `seconds`. */
+static int
+find_time(search_t *search, int64_t seconds, uint64_t size, uint64_t *index)
+{
+    uint64_t low = 0, high = size;
+
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        int64_t at;
+        int result = entry_seconds(search, middle, &at);
+
+        if (result <= 0) {
+            return result;
+        }
+        if (at < seconds) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    *index = low;
+    return 1;
+}
+
+
+/* Where to look, by halving; everywhere, if a time on the way cannot be read. */
+static int
+find_span(search_t *search)
+{
+    const filter_t *filter = &search->filter;
+    uint64_t size = trail_reader_checkpoint(search->reader)->size;
+    uint64_t at;
+    int result;
+
+    search->from = 0;
+    search->to = UINT64_MAX;
+    if (filter->from[0] != '\0') {
+        result = find_time(search, filter->from_seconds - DISORDER_SECONDS,
+                           size, &at);
+        if (result <= 0) {
+            return result;
+        }
+        search->from = at;
+    }
+    if (filter->to[0] != '\0') {
+        result = find_time(search, filter->to_seconds + DISORDER_SECONDS, size,
+                           &at);
+        if (result <= 0) {
+            search->from = 0;
+            return result;
+        }
+        search->to = at < size ? at : UINT64_MAX;
+    }
+    return 0;
+}
+
+
+static void
+look_at(search_t *search, uint64_t index, slice_t entry)
+{
+    record_t record;
+
+    if (!filter_may_match(&search->filter, entry)) {
+        return;
+    }
+    if (!record_parse(entry, &record, search->printer.buffer)) {
+        /* no record of ours: nothing that a search could miss */
+        return;
+    }
+    if (filter_matches(&search->filter, &record)) {
+        printer_entry(&search->printer, index, entry, &record);
+        search->found++;
+    }
+}
+
+
+static int
+scan(search_t *search)
+{
+    _cleanup_(cleanup_scan) trail_scan_t *scan = NULL;
+    progress_t progress;
+    uint64_t index = 0, size, all;
+    slice_t entry;
+    int result = trail_scan_open(search->reader, search->from, &scan);
+
+    size = trail_reader_checkpoint(search->reader)->size;
+    all = (search->to < size ? search->to : size) - search->from;
+    progress_begin(&progress, "searched");
+    while (result >= 0 && search->found < search->limit &&
+           (result = trail_scan_next(scan, &index, &entry)) == 1 &&
+           index < search->to)
+    {
+        look_at(search, index, entry);
+        if (index % PROGRESS_STEP == 0) {
+            progress_tell(&progress, index - search->from, all);
+            if (ferror(stdout) != 0) {
+                break; /* who reads has gone; main tells */
+            }
+        }
+    }
+    progress_end(&progress);
+    return result < 0 ? fail(search->command, "%s",
+                             trail_reader_problem(search->reader))
+                      : STATUS_OK;
+}
+
+
+static int
+take_limit(const arguments_t *arguments, uint64_t *limit)
+{
+    const char *value = option_value(arguments, "--limit");
+    char *end;
+
+    *limit = UINT64_MAX;
+    if (value == NULL) {
+        return STATUS_OK;
+    }
+    errno = 0;
+    *limit = strtoull(value, &end, 10);
+    if (value[0] < '0' || value[0] > '9' || *end != '\0' || errno != 0 ||
+        *limit == 0)
+    {
+        return fail(arguments->command->name,
+                    "--limit: \"%s\" is no number from 1 on", value);
+    }
+    return STATUS_OK;
+}
+
+
+static int
+run_search(const arguments_t *arguments, search_t *search, place_t *place)
+{
+    int error;
+
+    if (take_limit(arguments, &search->limit) != STATUS_OK ||
+        filter_make(arguments, &search->filter) != STATUS_OK ||
+        printer_make(arguments, &search->printer) != STATUS_OK ||
+        place_find(arguments, place) != STATUS_OK ||
+        reader_open(search->command, place, &search->reader) != STATUS_OK ||
+        read_recorded(arguments, place) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    search->to = UINT64_MAX;
+    if (!option_given(arguments, "--full")) {
+        error = find_span(search);
+        if (error < 0) {
+            return fail(search->command, "%s",
+                        trail_reader_problem(search->reader));
+        }
+    }
+    if (search->printer.format == FORMAT_CSV) {
+        printer_begin(&search->printer);
+    }
+    if (scan(search) != STATUS_OK) {
+        return STATUS_ERROR;
+    }
+    return search->found > 0 ? STATUS_OK : STATUS_NO;
+}
+
+
+static int
+search(const arguments_t *arguments)
+{
+    search_t search = {.command = arguments->command->name};
+    place_t place = {NULL, NULL, NULL, false};
+    int status = run_search(arguments, &search, &place);
+
+    trail_reader_free(search.reader);
+    filter_free(&search.filter);
+    printer_free(&search.printer);
+    place_free(&place);
+    return status;
+}
+
+
+static const option_t search_options[] = {
+    {"--from", "TIME",
+     "From then on: 2026-11-24, 2026-11-24T06:09, the same with Z or +09:00, "
+     "or a span until now as 90m or 7d; today, yesterday."},
+    {"--to", "TIME", "Until then; a day means its end."},
+    {"--user", "NAME", "Of this user."},
+    {"--facility", "ID", "Of this facility."},
+    {"--address", "ADDRESS", "From this address."},
+    {"--patient", "ID", "Of this patient."},
+    {"--study", "UID", "Of this study."},
+    {"--event", "EVENT", "Of this event, as access or denied."},
+    {"--outcome", "OUTCOME", "success, failure, or the number."},
+    {"--reason", "REASON", "With this reason, as unknown-network."},
+    {"--action", "ACTION", "query, view, download, store, delete or admin."},
+    {"--session", "ID", "Of this session."},
+    {"--all", NULL, "Heartbeats, too."},
+    {"--full", NULL,
+     "Look at every record, for where the clock was set back by more than ten "
+     "seconds."},
+    {"--limit", "N", "The first N only."},
+    {"--json", NULL, "Print the trail's own lines."},
+    {"--csv", NULL, "Print a table for spreadsheets, with all fields."},
+    TRAIL_OPTION,
+    CONFIG_OPTION,
+    SOCKET_OPTION,
+    NOTE_OPTION,
+    UNRECORDED_OPTION,
+    {NULL, NULL, NULL},
+};
+
+const command_t audit_search_command = {
+    .name = "audit search",
+    .arguments = "",
+    .summary = "Search the trail.",
+    .details = "Prints the records for which all that is given holds, oldest "
+               "first. A value must be the whole value. The search itself is "
+               "recorded.\n\n"
+               "Exit status: 0 found; 1 nothing found; 2 error.",
+    .options = search_options,
+    .run = search,
+};

@@ -1,0 +1,274 @@
+/* `sekisho audit status`: how the trail and its daemon are. */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "audit_tools.h"
+
+/* A value in the daemon's report, a flat object that our own writer made: text
+ * without its quotes (escapes stay), or a number.  Size 0 if it is not there. */
+static slice_t
+report_value(slice_t report, const char *name)
+{
+    char needle[64];
+    int size = snprintf(needle, sizeof(needle), "\"%s\":", name);
+    const char *found = memmem(report.data, report.size, needle, (size_t) size);
+    slice_t rest;
+    size_t end = 0;
+    bool text;
+
+    /* in a value the quote before a name would be escaped */
+    if (found == NULL || found == report.data || found[-1] == '\\') {
+        return (slice_t){"", 0};
+    }
+    rest = slice_from(report, (size_t) (found - report.data) + (size_t) size);
+    text = rest.size > 0 && rest.data[0] == '"';
+    if (text) {
+        rest = slice_from(rest, 1);
+    }
+    while (end < rest.size &&
+           (text ? rest.data[end] != '"'
+                 : rest.data[end] != ',' && rest.data[end] != '}'))
+    {
+        end += text && rest.data[end] == '\\' && end + 1 < rest.size ? 2 : 1;
+    }
+    return (slice_t){rest.data, end < rest.size ? end : rest.size};
+}
+
+
+typedef struct {
+    char *report; /* of the daemon; NULL: it does not answer */
+    size_t report_size;
+    uint64_t sealed;
+    int64_t age_seconds; /* of the checkpoint; -1: there is none */
+    char origin[NOTE_NAME_MAX + 1];
+    trail_problem_t problem; /* of the folder */
+} status_t;
+
+static int
+ask_daemon(const char *command, const place_t *place, status_t *status)
+{
+    _cleanup_(cleanup_client) client_t *client = NULL;
+    int error;
+
+    if (!place->live || (client = daemon_open(command, place)) == NULL) {
+        return STATUS_OK;
+    }
+    error = client_report(client, &status->report, &status->report_size);
+    return error == 0
+               ? STATUS_OK
+               : fail(command, "%s: %s", place->socket, strerror(-error));
+}
+
+
+static void
+look_at_folder(const place_t *place, status_t *status)
+{
+    _cleanup_(cleanup_reader) trail_reader_t *reader = NULL;
+    _cleanup_(cleanup_free) char *path = NULL;
+    const checkpoint_t *checkpoint;
+    struct stat st;
+
+    status->age_seconds = -1;
+    if (trail_reader_open(place->folder, NULL, 0, &reader, &status->problem) <
+        0) {
+        return;
+    }
+    checkpoint = trail_reader_checkpoint(reader);
+    status->sealed = checkpoint->size;
+    (void) snprintf(status->origin, sizeof(status->origin), "%.*s",
+                    SLICE_ARG(checkpoint->origin));
+    if (asprintf(&path, "%s/checkpoint", place->folder) < 0) {
+        path = NULL;
+    } else if (stat(path, &st) == 0) {
+        status->age_seconds = (int64_t) time(NULL) - (int64_t) st.st_mtime;
+    }
+}
+
+
+static void print_row(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+print_row(const char *name, const char *format, ...)
+{
+    _cleanup_(cleanup_free) char *text = NULL;
+    va_list arguments;
+
+    va_start(arguments, format);
+    if (vasprintf(&text, format, arguments) < 0) {
+        text = NULL;
+    }
+    va_end(arguments);
+    printf("%-12s ", name);
+    print_safe(stdout, slice_of(text));
+    fputc('\n', stdout);
+}
+
+
+static const char *
+number(const status_t *status, const char *name, char text[COUNT_TEXT_MAX])
+{
+    slice_t value = report_value((slice_t){status->report, status->report_size},
+                                 name);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < value.size && i < 19 && value.data[i] >= '0' &&
+                       value.data[i] <= '9';
+         i++)
+    {
+        n = n * 10 + (uint64_t) (value.data[i] - '0');
+    }
+    return count_text(n, text);
+}
+
+
+static void
+print_daemon(const status_t *status)
+{
+    slice_t report = {status->report, status->report_size};
+    slice_t state = report_value(report, "state");
+    slice_t version = report_value(report, "version");
+    slice_t problem = report_value(report, "problem");
+    char a[COUNT_TEXT_MAX], b[COUNT_TEXT_MAX];
+
+    printf(
+        "%-12s %s", "daemon",
+        style_on(stdout, slice_is(state, "running") ? STYLE_GOOD : STYLE_BAD));
+    print_safe(stdout, state);
+    printf("%s, sekishod ", style_off(stdout, STYLE_GOOD));
+    print_safe(stdout, version);
+    fputc('\n', stdout);
+    if (problem.size > 0) {
+        print_row("problem", "%.*s", SLICE_ARG(problem));
+    }
+    print_row("front ends", "%s, %s connected", number(status, "front_ends", a),
+              number(status, "peers", b));
+    print_row("accesses", "%s open", number(status, "open_accesses", a));
+    print_row("records", "%s received since the start, %s refused",
+              number(status, "received", a), number(status, "refused", b));
+    print_row("waiting", "%s bytes of %s in the journal",
+              number(status, "journal_used", a),
+              number(status, "journal_bytes", b));
+    print_row("peers", "%s cut off", number(status, "cut_off", a));
+}
+
+
+static void
+print_status(const place_t *place, const status_t *status)
+{
+    char a[COUNT_TEXT_MAX], b[COUNT_TEXT_MAX];
+
+    print_row("trail", "%s", place->folder);
+    if (status->age_seconds < 0) {
+        print_row("problem", "%s", status->problem.text);
+    } else {
+        print_row("origin", "%s", status->origin);
+    }
+    if (status->report != NULL) {
+        print_row("entries", "%s, %s of them sealed",
+                  number(status, "tree_size", a), number(status, "sealed", b));
+    } else {
+        print_row("entries", "%s sealed", count_text(status->sealed, a));
+    }
+    if (status->age_seconds >= 0) {
+        print_row("checkpoint", "%lld s ago", (long long) status->age_seconds);
+    }
+    if (status->report != NULL) {
+        print_daemon(status);
+    } else if (place->live) {
+        printf("%-12s %snot running%s: nothing answers on ", "daemon",
+               style_on(stdout, STYLE_BAD), style_off(stdout, STYLE_BAD));
+        print_safe(stdout, slice_of(place->socket));
+        fputc('\n', stdout);
+    }
+}
+
+
+static int
+print_status_json(const char *command, const place_t *place,
+                  const status_t *status)
+{
+    _cleanup_(cleanup_json) json_t json;
+    slice_t text;
+
+    json_init(&json);
+    json_object(&json, NULL);
+    json_string(&json, "trail", place->folder);
+    json_bool(&json, "live", place->live);
+    if (status->age_seconds >= 0) {
+        json_string(&json, "origin", status->origin);
+        json_int(&json, "sealed", (int64_t) status->sealed);
+        json_int(&json, "checkpoint_age_s", status->age_seconds);
+    } else {
+        json_string(&json, "problem", status->problem.text);
+    }
+    if (status->report == NULL) {
+        json_null(&json, "daemon");
+    }
+    json_end_object(&json);
+    text = json_result(&json);
+    if (status->report == NULL || text.size == 0) {
+        return print_json(command, text);
+    }
+    /* the daemon's own object in the place of the closing brace */
+    fwrite(text.data, 1, text.size - 1, stdout);
+    printf(",\"daemon\":%.*s}\n", (int) status->report_size, status->report);
+    return STATUS_OK;
+}
+
+
+static int
+status(const arguments_t *arguments)
+{
+    const char *command = arguments->command->name;
+    _cleanup_(place_free) place_t place = {NULL, NULL, NULL, false};
+    status_t status = {.report = NULL};
+    slice_t state;
+    int result;
+
+    if (place_find(arguments, &place) != STATUS_OK ||
+        ask_daemon(command, &place, &status) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    look_at_folder(&place, &status);
+    if (option_given(arguments, "--json")) {
+        (void) print_status_json(command, &place, &status);
+    } else {
+        print_status(&place, &status);
+    }
+    state = status.report == NULL
+                ? SLICE("")
+                : report_value((slice_t){status.report, status.report_size},
+                               "state");
+    result = status.age_seconds < 0                      ? STATUS_ERROR
+             : place.live && !slice_is(state, "running") ? STATUS_NO
+                                                         : STATUS_OK;
+    free(status.report);
+    return result;
+}
+
+
+static const option_t status_options[] = {
+    {"--json", NULL, "Print JSON."},
+    TRAIL_OPTION,
+    CONFIG_OPTION,
+    SOCKET_OPTION,
+    {NULL, NULL, NULL},
+};
+
+const command_t audit_status_command = {
+    .name = "audit status",
+    .arguments = "",
+    .summary = "Tell how the trail and its daemon are.",
+    .details = "Exit status: 0 all is well; 1 the daemon does not answer or "
+               "does not take records; 2 there is no trail, or another "
+               "error.",
+    .options = status_options,
+    .run = status,
+};
