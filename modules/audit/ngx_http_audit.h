@@ -93,6 +93,12 @@ struct ngx_http_audit_node_s {
 #define NGX_HTTP_AUDIT_RECORD_MAX                                              \
     (NGX_HTTP_AUDIT_NODE - offsetof(ngx_http_audit_node_t, record))
 
+/* A copy of an access that was taken out, to be closed. */
+typedef union {
+    ngx_http_audit_node_t node;
+    uint8_t bytes[NGX_HTTP_AUDIT_NODE];
+} ngx_http_audit_taken_t;
+
 /* What is the same within a minute: one record, then one with a count. */
 typedef struct {
     uint64_t hash; /* 0: free */
@@ -337,12 +343,41 @@ ngx_int_t ngx_http_audit_leave(ngx_http_audit_ctx_t *ctx, ngx_uint_t status,
 void ngx_http_audit_settled(void *data,
                             const ngx_http_sekisho_subject_t *subject,
                             ngx_http_sekisho_result_e result);
-/* Closes what was idle, as long as the daemon answers; whether there may be
- * more of it. */
-ngx_uint_t ngx_http_audit_close_idle(ngx_http_audit_main_conf_t *amcf);
 /* Distinct instances; `exact` tells whether they were counted. */
 uint64_t ngx_http_audit_instances(const ngx_http_audit_node_t *node,
                                   ngx_uint_t *exact);
+
+static inline ngx_http_audit_node_t **
+ngx_http_audit_bucket(ngx_http_audit_shared_t *shared, const siphash_t *key)
+{
+    return &shared->buckets[key->low & shared->mask];
+}
+
+/* ---- ngx_http_audit_close.c ---- */
+
+/*
+ * Under the lock: a free place, or that of the access used longest ago, which
+ * is then copied and to be closed if `close` was set.  NULL: there is none.
+ */
+ngx_http_audit_node_t *
+ngx_http_audit_make_room(ngx_http_audit_main_conf_t *amcf,
+                         ngx_http_audit_taken_t *taken, ngx_uint_t *close);
+/*
+ * Records the close; room for two records was made sure of.  The opening of an
+ * access whose worker was killed before it heard of it goes out again: the
+ * daemon knows whether it has it.
+ */
+void ngx_http_audit_close(ngx_http_audit_main_conf_t *amcf,
+                          const ngx_http_audit_node_t *node,
+                          const char *reason);
+/* Closes what was idle, as long as there is room for records; whether there
+ * may be more of it. */
+ngx_uint_t ngx_http_audit_close_idle(ngx_http_audit_main_conf_t *amcf);
+
+/* ---- ngx_http_audit_worker.c ---- */
+
+ngx_int_t ngx_http_audit_init_process(ngx_cycle_t *cycle);
+void ngx_http_audit_exit_process(ngx_cycle_t *cycle);
 
 /* ---- ngx_http_audit_fold.c ---- */
 

@@ -12,41 +12,21 @@
 #define NGX_HTTP_AUDIT_MAGIC  UINT64_C(0x53656b6973686f31) /* "Sekisho1" */
 #define NGX_HTTP_AUDIT_LAYOUT 1
 
-#define NGX_HTTP_AUDIT_TOUCH_MS    1000 /* the queue is no more exact */
-#define NGX_HTTP_AUDIT_SLICE       32   /* accesses looked at in one go */
-#define NGX_HTTP_AUDIT_STALE_TIMES 4    /* idle times; a worker was killed */
-#define NGX_HTTP_AUDIT_STALE_MIN   60000
-
-/* A copy of an access that was taken out, to be closed. */
-typedef union {
-    ngx_http_audit_node_t node;
-    uint8_t bytes[NGX_HTTP_AUDIT_NODE];
-} ngx_http_audit_taken_t;
+#define NGX_HTTP_AUDIT_TOUCH_MS 1000 /* the queue is no more exact */
 
 static ngx_int_t ngx_http_audit_fill_zone(ngx_shm_zone_t *shm_zone,
                                           ngx_http_audit_zone_t *zone);
-static ngx_http_audit_node_t **
-ngx_http_audit_bucket(ngx_http_audit_shared_t *shared, const siphash_t *key);
 static ngx_http_audit_node_t *
 ngx_http_audit_find(ngx_http_audit_shared_t *shared, const siphash_t *key,
                     uint64_t serial);
 static ngx_int_t ngx_http_audit_join(ngx_http_audit_shared_t *shared,
                                      ngx_http_audit_ctx_t *ctx, int64_t now);
-static ngx_http_audit_node_t *
-ngx_http_audit_make_room(ngx_http_audit_main_conf_t *amcf,
-                         ngx_http_audit_taken_t *taken, ngx_uint_t *close);
-static void ngx_http_audit_take(ngx_http_audit_shared_t *shared,
-                                ngx_http_audit_node_t *node,
-                                ngx_http_audit_taken_t *taken);
 static void ngx_http_audit_touch(ngx_http_audit_shared_t *shared,
                                  ngx_http_audit_node_t *node, int64_t now);
 static void ngx_http_audit_count_status(ngx_http_audit_node_t *node,
                                         ngx_uint_t status);
 static void ngx_http_audit_count_instance(ngx_http_audit_node_t *node,
                                           uint64_t hash);
-static void ngx_http_audit_send_close(ngx_http_audit_main_conf_t *amcf,
-                                      const ngx_http_audit_node_t *node,
-                                      const char *reason);
 
 
 /* ---- The zone ---- */
@@ -232,7 +212,7 @@ ngx_http_audit_enter(ngx_http_request_t *r, ngx_http_audit_ctx_t *ctx)
     ngx_shmtx_unlock(&shpool->mutex);
 
     if (close) {
-        ngx_http_audit_send_close(amcf, &taken.node, "zone-full");
+        ngx_http_audit_close(amcf, &taken.node, "zone-full");
     }
 
     return rc;
@@ -356,13 +336,6 @@ ngx_http_audit_leave(ngx_http_audit_ctx_t *ctx, ngx_uint_t status, off_t bytes)
     ctx->serial = 0;
 
     return node ? NGX_OK : NGX_DECLINED;
-}
-
-
-static ngx_http_audit_node_t **
-ngx_http_audit_bucket(ngx_http_audit_shared_t *shared, const siphash_t *key)
-{
-    return &shared->buckets[key->low & shared->mask];
 }
 
 

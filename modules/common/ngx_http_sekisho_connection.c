@@ -9,7 +9,7 @@
 
 #include "ngx_http_sekisho_connection_internal.h"
 
-#define NGX_HTTP_SEKISHO_BACKOFF_MIN 10   /* milliseconds */
+#define NGX_HTTP_SEKISHO_BACKOFF_MIN 10 /* milliseconds */
 #define NGX_HTTP_SEKISHO_BACKOFF_MAX 1000
 #define NGX_HTTP_SEKISHO_MOMENT      1000 /* down for longer: hopeless */
 #define NGX_HTTP_SEKISHO_STALL       3000 /* silent for longer: the same */
@@ -176,13 +176,15 @@ ngx_http_sekisho_lost(ngx_http_sekisho_connection_t *sc, ngx_err_t err,
 
     /* a daemon that hangs up again and again is as good as none */
 
-    if (sc->welcomed && ngx_current_msec - sc->since > NGX_HTTP_SEKISHO_MOMENT)
+    if (sc->proved || (sc->welcomed &&
+                       ngx_current_msec - sc->since > NGX_HTTP_SEKISHO_MOMENT))
     {
         sc->down = ngx_current_msec;
         sc->backoff = NGX_HTTP_SEKISHO_BACKOFF_MIN;
     }
 
     sc->welcomed = 0;
+    sc->proved = 0;
 
     if (!sc->told) {
         sc->told = 1;
@@ -424,11 +426,13 @@ ngx_http_sekisho_message(ngx_http_sekisho_connection_t *sc,
         }
 
         sc->progress = ngx_current_msec;
+        sc->proved = 1;
         ngx_http_sekisho_settle_up_to(sc, message->number);
         return NULL;
 
     case MESSAGE_REFUSED:
-        if (!sc->welcomed || message->number >= sc->next) {
+        /* also before the welcome: what was not told to the last connection */
+        if (message->number > sc->last) {
             return "it refuses what was never sent";
         }
 

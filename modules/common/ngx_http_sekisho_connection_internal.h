@@ -47,7 +47,8 @@ struct ngx_http_sekisho_connection_s {
     ngx_http_sekisho_entry_t *tags[NGX_HTTP_SEKISHO_TAGS];
 
     unsigned welcomed : 1;
-    unsigned told : 1; /* the log knows that it is down */
+    unsigned proved : 1; /* it settled a record since */
+    unsigned told : 1;   /* the log knows that it is down */
 
     uint8_t packet[MESSAGE_SIZE_MAX];
 };
@@ -61,8 +62,8 @@ size_t ngx_http_sekisho_packet(ngx_http_sekisho_connection_t *sc,
 /* All up to this number are on disk, but for those that were refused. */
 void ngx_http_sekisho_settle_up_to(ngx_http_sekisho_connection_t *sc,
                                    uint64_t number);
-void ngx_http_sekisho_settle(ngx_http_sekisho_connection_t *sc,
-                             uint64_t number, ngx_http_sekisho_result_e result);
+void ngx_http_sekisho_settle(ngx_http_sekisho_connection_t *sc, uint64_t number,
+                             ngx_http_sekisho_result_e result);
 uint64_t ngx_http_sekisho_microseconds(void);
 
 #endif
