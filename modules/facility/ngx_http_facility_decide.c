@@ -18,6 +18,9 @@ static ngx_int_t ngx_http_facility_actions(
 static void ngx_http_facility_classify(ngx_http_request_t *r,
                                        const ngx_str_t *uri,
                                        dicom_request_t *request);
+static void ngx_http_facility_headers(ngx_http_request_t *r, slice_t *accept,
+                                      ngx_uint_t *overridden);
+static ngx_uint_t ngx_http_facility_is_override(const ngx_str_t *name);
 static ngx_int_t ngx_http_facility_current_uri(ngx_http_request_t *r,
                                                ngx_str_t *uri);
 static ngx_uint_t ngx_http_facility_would_deny(policy_reason_t reason);
@@ -451,15 +454,82 @@ ngx_http_facility_classify(ngx_http_request_t *r, const ngx_str_t *uri,
                            dicom_request_t *request)
 {
     slice_t accept;
+    ngx_uint_t overridden;
 
-    accept = SLICE("");
-
-    if (r->headers_in.accept) {
-        accept = ngx_http_sekisho_slice(&r->headers_in.accept->value);
-    }
+    ngx_http_facility_headers(r, &accept, &overridden);
 
     dicom_classify(ngx_http_sekisho_slice(&r->method_name),
                    ngx_http_sekisho_slice(uri), accept, request);
+
+    if (overridden) {
+        request->action = ACTION_ADMIN;
+        request->certain = 1;
+    }
+}
+
+
+/*
+ * Headers that make the same target another request for some PACS.
+ *
+ * More than one Accept line: some read all of them, some the first; no one
+ * reading is safe, so it counts as none at all, which is the strictest.  And
+ * Orthanc does what X-HTTP-Method-Override says instead of the method.
+ */
+
+static void
+ngx_http_facility_headers(ngx_http_request_t *r, slice_t *accept,
+                          ngx_uint_t *overridden)
+{
+    ngx_uint_t i, lines;
+    ngx_list_part_t *part;
+    ngx_table_elt_t *h;
+
+    *accept = SLICE("");
+    *overridden = 0;
+    lines = 0;
+
+    for (part = &r->headers_in.headers.part; part; part = part->next) {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (h[i].key.len == sizeof("Accept") - 1 &&
+                ngx_strncasecmp(h[i].key.data, (u_char *) "accept",
+                                sizeof("Accept") - 1) == 0)
+            {
+                *accept = lines++ ? SLICE("")
+                                  : ngx_http_sekisho_slice(&h[i].value);
+
+            } else if (h[i].key.len >= sizeof("X-HTTP-Method") - 1 &&
+                       (h[i].key.data[0] | 0x20) == 'x' &&
+                       ngx_http_facility_is_override(&h[i].key))
+            {
+                *overridden = 1;
+            }
+        }
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_facility_is_override(const ngx_str_t *name)
+{
+    static const ngx_str_t names[] = {
+        ngx_string("x-http-method-override"),
+        ngx_string("x-http-method"),
+        ngx_string("x-method-override"),
+    };
+
+    ngx_uint_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (name->len == names[i].len &&
+            ngx_strncasecmp(name->data, names[i].data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

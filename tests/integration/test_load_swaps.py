@@ -308,6 +308,9 @@ def test_load_swaps_of_images(gate, load, images):
     requests = wrk.finish()
     assert gate.ask() == ("aoba-clinic", "sakura-clinic")[SWAPS % 2]
     assert requests > SWAPS
+    print(f"{requests} requests, {SWAPS} swaps, {refusals} bad images, "
+          f"memory of workers from {memory[0]} to {memory[-1]} bytes, "
+          f"an image has {len(good[0])}")
     assert taken.look().replaced.keys() == set(gate.workers())
     assert all(count == SWAPS for count in taken.replaced.values())
 
@@ -355,7 +358,10 @@ def test_load_reloads(gate, load, images):
                 f"/proc/{gate.process.pid}/smaps_rollup").read_text(),
             re.M).group(1)) * 1024)
 
-    assert wrk.finish() > RELOADS
+    requests = wrk.finish()
+    assert requests > RELOADS
+    print(f"{requests} requests, {RELOADS} reloads, memory of the master from "
+          f"{master[0]} to {master[-1]} bytes")
 
     # The master reads an image for each new configuration and lets the old
     # one go: as above, after its first reloads.
