@@ -178,8 +178,13 @@ demo: all
 
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h')
+# Versions of clang-format disagree with each other; ours is Debian 12's.
 format-check:
-	clang-format --dry-run --Werror $$(git ls-files '*.c' '*.h')
+	@case "$$(clang-format --version)" in \
+	*" 14."*) clang-format --dry-run --Werror \
+	    $$(git ls-files '*.c' '*.h') ;; \
+	*) echo "format not checked: that takes clang-format 14" ;; \
+	esac
 
 # clang must be as content as gcc.
 clang-warnings: $(lib_sources:%.c=build/clang/%.o) \
