@@ -107,7 +107,7 @@ shorten(const compile_prefix_t *prefixes, size_t count,
 static void
 find_block(compile_t *compile, const compile_prefix_t *prefixes, size_t count)
 {
-    uint32_t bits = count == 0 ? 0 : BLOCK6_BITS_MAX;
+    uint32_t bits = BLOCK6_BITS_MAX;
     uint64_t block = count == 0 ? 0 : prefixes[0].high;
 
     for (size_t i = 0; i < count; i++) {

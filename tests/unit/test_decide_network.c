@@ -5,18 +5,9 @@
 
 #include "../../lib/base/endian.h"
 #include "policy_build.h"
+#include "random_numbers.h"
 
 #define TUESDAY "2026-03-03T02:00:00Z"
-
-static uint64_t
-chance(uint64_t *state)
-{
-    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
 
 static unsigned
 size_of(const address_t *address)
@@ -78,7 +69,7 @@ check_address(const build_t *build, const policy_image_t *image,
 /* The first and the last address of each prefix, those around it, and some
  * within: where a search can go wrong. */
 static void
-check_all(const build_t *build, const policy_image_t *image, uint64_t *state)
+check_all(const build_t *build, const policy_image_t *image, random_t *state)
 {
     for (size_t i = 0; i < build->source.facilities_count; i++) {
         const policy_source_facility_t *facility = &build->source.facilities[i];
@@ -92,7 +83,7 @@ check_all(const build_t *build, const policy_image_t *image, uint64_t *state)
             }
             check_address(build, image, &address);
             for (bit = prefix->bits; bit < size; bit++) {
-                set_bit(&address, bit, chance(state) % 2);
+                set_bit(&address, bit, random_next(state) % 2);
             }
             check_address(build, image, &address);
             /* One less than the first, one more than the last. */
@@ -128,7 +119,7 @@ static void
 check_clusters(const cluster_t *clusters, size_t count, uint64_t seed)
 {
     policy_source_facility_t *facility;
-    uint64_t state = seed;
+    random_t state = {seed};
     policy_image_t *image;
     prefix_t within, prefix;
     bool taken;
@@ -145,10 +136,11 @@ check_clusters(const cluster_t *clusters, size_t count, uint64_t seed)
         for (unsigned j = 0; j < clusters[i].count; j++) {
             prefix = within;
             prefix.bits = (uint8_t) (clusters[i].least +
-                                     chance(&state) % (clusters[i].most -
-                                                       clusters[i].least + 1));
+                                     random_next(&state) %
+                                         (clusters[i].most - clusters[i].least +
+                                          1));
             for (unsigned bit = within.bits; bit < prefix.bits; bit++) {
-                set_bit(&prefix.address, bit, chance(&state) % 2);
+                set_bit(&prefix.address, bit, random_next(&state) % 2);
             }
             taken = false;
             for (size_t k = 0; k < build.source.facilities_count; k++) {
@@ -160,7 +152,7 @@ check_clusters(const cluster_t *clusters, size_t count, uint64_t seed)
             }
             if (!taken) {
                 build_prefix(&build,
-                             &build.source.facilities[chance(&state) % 7],
+                             &build.source.facilities[random_next(&state) % 7],
                              &prefix);
             }
         }
@@ -171,7 +163,7 @@ check_clusters(const cluster_t *clusters, size_t count, uint64_t seed)
         address_t address = {.family = i % 2 == 0 ? ADDRESS_IPV4
                                                   : ADDRESS_IPV6};
         for (unsigned bit = 0; bit < size_of(&address); bit++) {
-            set_bit(&address, bit, chance(&state) % 2);
+            set_bit(&address, bit, random_next(&state) % 2);
         }
         check_address(&build, image, &address);
     }
@@ -222,7 +214,7 @@ crowded_space_is_searched_right(void **state)
 static void
 chain_of_all_lengths_is_searched_right(void **state)
 {
-    uint64_t seed = 3;
+    random_t seed = {3};
     policy_image_t *image;
     prefix_t prefix;
     build_t build;
