@@ -157,7 +157,7 @@ def checks():
               ["clang-format", "cppcheck", "shellcheck"]),
              ("clang warnings", ["make", "clang-warnings"], ["clang"])]
     lines += [(f"mandoc {os.path.basename(page)}",
-               ["mandoc", "-T", "lint", "-W", "warning", page], ["mandoc"])
+               ["mandoc", "-T", "lint", "-W", "error", page], ["mandoc"])
               for page in sorted(glob.glob(f"{TOP}/build/man/*"))]
     for name, command, tools in lines:
         absent = [tool for tool in tools if shutil.which(tool) is None]

@@ -54,6 +54,8 @@ rule_network(FILE *out, const explain_t *explain)
     }
     if (explain->has_facility) {
         fprintf(out, " of %.*s", SLICE_ARG(explain->facility.id));
+    } else if (explain->trace.network_any) {
+        fputs(", by the certificate of a facility", out);
     } else {
         fputs(", of more than one facility, told apart by certificate", out);
     }

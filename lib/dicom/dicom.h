@@ -44,9 +44,9 @@ typedef struct {
 
 /*
  * `uri` is the request target as it came: path and query, percent-encoded.
- * `accept` is the Accept header's value, several lines joined with commas;
- * empty if there was none.  X-HTTP-Method-Override, which Orthanc obeys, is
- * not seen here: the caller refuses it or takes it away.
+ * `accept` is the Accept header's value; empty if there was none or more than
+ * one.  X-HTTP-Method-Override, which Orthanc obeys, is not seen here: the
+ * caller takes a request with it for ACTION_ADMIN.
  */
 void dicom_classify(slice_t method, slice_t uri, slice_t accept,
                     dicom_request_t *request);

@@ -43,9 +43,9 @@ assemble(const compile_t *compile, uint8_t **bytes, size_t *size)
     memcpy(image + IMAGE_AT_MAGIC, IMAGE_MAGIC, sizeof(IMAGE_MAGIC) - 1);
     store_le32(image + IMAGE_AT_VERSION, IMAGE_LAYOUT_VERSION);
     store_le32(image + IMAGE_AT_LINES4_BITS, compile->lines4_bits);
-    store_le32(image + IMAGE_AT_INDEX6_BITS, compile->index6_bits);
-    store_le32(image + IMAGE_AT_INDEX6_SHIFT, compile->index6_shift);
-    store_le64(image + IMAGE_AT_INDEX6_BASE, compile->index6_base);
+    store_le32(image + IMAGE_AT_LINES6_BITS, compile->lines6_bits);
+    store_le32(image + IMAGE_AT_BLOCK6_BITS, compile->block6_bits);
+    store_le64(image + IMAGE_AT_BLOCK6, compile->block6);
     for (size_t i = 0; i < SECTION_COUNT; i++) {
         store_le32(image + IMAGE_AT_COUNTS + 4 * i,
                    compile_count(compile, (image_section_t) i));

@@ -270,6 +270,36 @@ find_set(compile_t *compile, const item_t *items, uint32_t count,
 
 /* ---- Segments ---- */
 
+int
+compile_begin_segment(compile_segments_t *segments, uint64_t high, uint64_t low,
+                      uint32_t set)
+{
+    compile_segment_t *last = segments->segments + segments->count, *grown;
+    size_t capacity;
+
+    if (segments->count > 0 && last[-1].high == high && last[-1].low == low) {
+        last[-1].set = set;
+        if (segments->count > 1 && last[-2].set == set) {
+            segments->count--;
+        }
+        return 0;
+    }
+    if (segments->count > 0 && last[-1].set == set) {
+        return 0;
+    }
+    if (segments->count == segments->capacity) {
+        capacity = segments->capacity == 0 ? 1024 : 2 * segments->capacity;
+        grown = reallocarray(segments->segments, capacity, sizeof(*grown));
+        if (grown == NULL) {
+            return -ENOMEM;
+        }
+        segments->segments = grown;
+        segments->capacity = capacity;
+    }
+    segments->segments[segments->count++] = (compile_segment_t){high, low, set};
+    return 0;
+}
+
 /* What is behind a prefix; of IPv4 that is said in 64 bits too. */
 static open_t
 open_item(const item_t *item, uint32_t set)
@@ -306,7 +336,7 @@ ends_before(const open_t *open, const item_t *item)
 
 static int
 sweep(compile_t *compile, address_family_t family, const item_t *items,
-      size_t count, compile_segments_t *segments, compile_prefix4_t *prefixes,
+      size_t count, compile_segments_t *segments, compile_prefix_t *prefixes,
       size_t *prefixes_count)
 {
     open_t stack[129]; /* prefixes within each other: one of each length */
@@ -337,10 +367,8 @@ sweep(compile_t *compile, address_family_t family, const item_t *items,
             result = compile_begin_segment(segments, items[i].high,
                                            items[i].low, set);
         }
-        if (prefixes != NULL) {
-            prefixes[(*prefixes_count)++] = (compile_prefix4_t){
-                (uint32_t) (items[i].high >> 32), set, items[i].bits};
-        }
+        prefixes[(*prefixes_count)++] = (compile_prefix_t){items[i].high, set,
+                                                           items[i].bits};
         stack[depth++] = open_item(&items[i], set);
     }
     while (depth > 0 && result == 0) {
@@ -430,23 +458,23 @@ put_networks(compile_t *compile, network_t kind, const item_t *items,
     return 0;
 }
 
-/* `prefixes` (malloc'ed) are of IPv4 alone. */
+/* `prefixes` are malloc'ed. */
 static int
 put_family(compile_t *compile, address_family_t family,
-           compile_segments_t *segments, compile_prefix4_t **prefixes,
+           compile_segments_t *segments, compile_prefix_t **prefixes,
            size_t *prefixes_count)
 {
     _cleanup_(cleanup_free) item_t *items = NULL;
     size_t count;
     int result = collect(compile, family, &items, &count);
 
-    if (result == 0 && prefixes != NULL) {
+    if (result == 0) {
         *prefixes = calloc(count + 1, sizeof(**prefixes));
         result = *prefixes == NULL ? -ENOMEM : 0;
     }
     if (result == 0) {
-        result = sweep(compile, family, items, count, segments,
-                       prefixes == NULL ? NULL : *prefixes, prefixes_count);
+        result = sweep(compile, family, items, count, segments, *prefixes,
+                       prefixes_count);
     }
     if (result < 0 || family == ADDRESS_IPV4) {
         return result < 0 ? result
@@ -511,8 +539,9 @@ compile_networks(compile_t *compile)
 {
     _cleanup_(cleanup_segments) compile_segments_t segments4 = {0};
     _cleanup_(cleanup_segments) compile_segments_t segments6 = {0};
-    _cleanup_(cleanup_free) compile_prefix4_t *prefixes4 = NULL;
-    size_t prefixes4_count = 0;
+    _cleanup_(cleanup_free) compile_prefix_t *prefixes4 = NULL;
+    _cleanup_(cleanup_free) compile_prefix_t *prefixes6 = NULL;
+    size_t prefixes4_count = 0, prefixes6_count = 0;
     int results[4], failed = 0;
 
     results[0] = check_prefixes(compile);
@@ -533,8 +562,8 @@ compile_networks(compile_t *compile)
                                     &prefixes4, &prefixes4_count);
             break;
         default:
-            results[i] = put_family(compile, ADDRESS_IPV6, &segments6, NULL,
-                                    NULL);
+            results[i] = put_family(compile, ADDRESS_IPV6, &segments6,
+                                    &prefixes6, &prefixes6_count);
             break;
         }
         if (results[i] < 0 && results[i] != -EINVAL) {
@@ -545,7 +574,8 @@ compile_networks(compile_t *compile)
     if (failed < 0) {
         return failed;
     }
-    failed = compile_put_lines4(compile, prefixes4, prefixes4_count,
-                                &segments4);
-    return failed < 0 ? failed : compile_put_segments6(compile, &segments6);
+    failed = compile_put_lines4(compile, prefixes4, prefixes4_count);
+    return failed < 0 ? failed
+                      : compile_put_lines6(compile, prefixes6, prefixes6_count,
+                                           &segments6);
 }

@@ -39,9 +39,9 @@ typedef struct {
     compile_buffer_t sections[SECTION_COUNT];
     compile_pool_t pools[SECTION_COUNT];
     uint32_t lines4_bits;
-    uint32_t index6_bits;
-    uint32_t index6_shift;
-    uint64_t index6_base;
+    uint32_t lines6_bits;
+    uint32_t block6_bits;
+    uint64_t block6;
 } compile_t;
 
 /* Like all below: 0, -ENOMEM, or -EFBIG above POLICY_IMAGE_SIZE_MAX. */
@@ -104,23 +104,60 @@ typedef struct {
     size_t capacity;
 } compile_segments_t;
 
-/* An IPv4 prefix and its set. */
+/* A prefix and its set; IPv4 again in the upper bits. */
 typedef struct {
-    uint32_t address, set;
+    uint64_t high;
+    uint32_t set;
     uint8_t bits;
-} compile_prefix4_t;
+} compile_prefix_t;
 
 /* Adds a segment behind the others; what changes nothing is left out. */
 int compile_begin_segment(compile_segments_t *segments, uint64_t high,
                           uint64_t low, uint32_t set);
 
-/* The sections that look-ups search.  `prefixes` are sorted, by address and
- * then by length, each once; `segments` say the same in another way. */
-int compile_put_lines4(compile_t *compile, const compile_prefix4_t *prefixes,
-                       size_t prefixes_count,
-                       const compile_segments_t *segments);
-int compile_put_segments6(compile_t *compile,
-                          const compile_segments_t *segments);
+/*
+ * The sections that look-ups search.  `prefixes` are sorted, by address and
+ * then by length, each once; for IPv6 `segments` say the same in another way,
+ * and of prefixes above /64 the upper half alone is looked at.
+ */
+int compile_put_lines4(compile_t *compile, const compile_prefix_t *prefixes,
+                       size_t count);
+int compile_put_lines6(compile_t *compile, const compile_prefix_t *prefixes,
+                       size_t count, const compile_segments_t *segments);
+
+/* What compile_put_lines() is to know of a family. */
+typedef struct {
+    image_section_t section;
+    uint32_t words; /* of a line */
+    /*
+     * Prefixes in a line, on average: few, so that hardly any line has more
+     * than fit; many, where the lines would else outgrow a cache.
+     */
+    uint32_t few, many;
+    uint32_t outer; /* bits in front of those that choose a line */
+    uint32_t size;  /* bits of an address, at most 64 */
+    /* Writes a line: the prefixes longer than `bits` among `count`, at most
+     * words - 1, in a line whose set is `set`. */
+    void (*put_words)(const compile_t *compile,
+                      const compile_prefix_t *prefixes, size_t count,
+                      uint32_t bits, uint32_t set, uint8_t *line);
+    /* Writes a branch: lines from `first` are chosen by `inner` bits behind
+     * the `outer` first, which all are those of `high`; else `set` holds. */
+    void (*put_branch)(const compile_t *compile, uint64_t high, uint32_t outer,
+                       uint32_t inner, uint32_t first, uint32_t set,
+                       uint8_t *line);
+} compile_lines_t;
+
+/* Bits that choose a line: at least `bits`, and so many that a line has not too
+ * many prefixes, on average. */
+uint32_t compile_line_bits(const compile_lines_t *lines,
+                           const compile_prefix_t *prefixes, size_t count,
+                           uint32_t bits);
+
+/* Fills the section: 2^bits lines, and the lines of branches. */
+int compile_put_lines(compile_t *compile, const compile_lines_t *lines,
+                      const compile_prefix_t *prefixes, size_t count,
+                      uint32_t bits);
 
 /*
  * Reports what keeps the facilities of one candidate set (ascending) from being

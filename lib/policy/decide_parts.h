@@ -65,98 +65,113 @@ search_line4(const uint8_t *line, uint32_t key, uint32_t mask)
 #endif
 }
 
-/* The position behind the last of ascending segments that is not above `key`. */
-static size_t
-search4(const uint8_t *segments, size_t count, uint32_t key)
-{
-    size_t first = 0, half;
-
-    while (count > 0) {
-        half = (count + 1) / 2;
-        first += half & -(size_t) (load_le32(segments +
-                                             4 * (first + half - 1)) <= key);
-        count -= half;
-    }
-    return first;
-}
-
 ALWAYS_INLINE uint32_t
 find_set4(const policy_image_t *image, uint32_t address)
 {
     uint32_t bits = image->lines4_bits, mask = LINE4_SET_MASK(bits);
-    const uint8_t *line = image->section[SECTION_LINES4] +
+    const uint8_t *lines = image->section[SECTION_LINES4];
+    const uint8_t *line = lines +
                           LINE4_SIZE * (size_t) (address >> (32 - bits));
-    const uint8_t *more;
     uint32_t key = address << bits;
 
-    if (load_le32(line) != (LINE4_WHOLE | mask)) {
-        return search_line4(line, key, mask) & mask;
+    while (load_le32(line) == (LINE4_WHOLE | mask)) {
+        if (((key ^ load_le32(line + BRANCH4_KEY)) &
+             load_le32(line + BRANCH4_MASK)) != 0)
+        {
+            return load_le32(line + BRANCH4_SET);
+        }
+        line = lines + LINE4_SIZE * ((size_t) load_le32(line + BRANCH4_FIRST) +
+                                     (key << line[BRANCH4_SKIP] >>
+                                      (32 - line[BRANCH4_BITS])));
     }
-    mask = (1u << bits) - 1;
-    key |= mask;
-    more = image_element(image, SECTION_MORE4, 4, load_le32(line + 4));
-    return load_le32(more + 4 * (search4(more, load_le32(line + 8), key) - 1)) &
-           mask;
+    return search_line4(line, key, mask) & mask;
 }
 
-/*
- * Halves until few are left, and counts those in one go, which a good index
- * makes the only thing to do.  So up to FEW6 segments behind the last are
- * compared, and not counted: they are in the image, because sections with at
- * least one element follow (image_check.c, counts_ok).
- */
-#define FEW6 8
-
-_Static_assert(FEW6 *SEGMENT6_SIZE <= 2 * IMAGE_ALIGNMENT,
-               "what is read behind the segments is in the image");
-
-ALWAYS_INLINE size_t
-search6(const uint8_t *segments, size_t first, size_t count, uint64_t key)
+/* As for IPv4. */
+ALWAYS_INLINE uint64_t
+search_line6(const uint8_t *line, uint64_t key, uint64_t mask)
 {
-    size_t half, sum = 0;
+#ifdef __SSE2__
+    const __m128i keys = _mm_set1_epi64x((long long) key);
+    const __m128i masks = _mm_set1_epi64x((long long) mask);
+    const __m128i one = _mm_set1_epi64x(1), zero = _mm_setzero_si128();
+    __m128i in[4], word, below;
+    uint32_t all;
 
-    while (count > FEW6) {
-        half = (count + 1) / 2;
-        first += half &
-                 -(size_t) (load_le64(segments + SEGMENT6_SIZE * (first + half -
-                                                                  1)) <= key);
-        count -= half;
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++) {
+        word = _mm_load_si128((const __m128i *) (const void *) line + i);
+        word = _mm_andnot_si128(masks, word);
+        below = _mm_xor_si128(word, _mm_sub_epi64(word, one));
+        in[i] = _mm_cmpeq_epi32(
+            _mm_andnot_si128(below, _mm_xor_si128(word, keys)), zero);
     }
-#pragma GCC unroll 8
-    for (size_t i = 0; i < FEW6; i++) {
-        sum += (i < count) &
-               (load_le64(segments + SEGMENT6_SIZE * (first + i)) <= key);
+    /* Two bits a word, one of each half: both must be. */
+    all = (uint32_t) _mm_movemask_epi8(_mm_packs_epi16(
+        _mm_packs_epi32(in[0], in[1]), _mm_packs_epi32(in[2], in[3])));
+    all &= all >> 1 & 0x5555;
+    return load_le64(line + 4 * (31 - (unsigned) __builtin_clz(all | 1)));
+#else
+    uint64_t word;
+    uint32_t found = 0;
+
+    for (unsigned i = 0; i < LINE6_WORDS; i++) {
+        word = load_le64(line + 8 * i) & ~mask;
+        found = ((word ^ key) & ~(word ^ (word - 1))) == 0 ? i : found;
     }
-    return first + sum;
+    return load_le64(line + 8 * found);
+#endif
+}
+
+/* The set of the last segment of a group that does not begin behind `low`. */
+static uint32_t
+find_low(const policy_image_t *image, uint32_t group, uint64_t low)
+{
+    const uint8_t *index = image_element(image, SECTION_DEEP, 4, group);
+    uint32_t first = load_le32(index), count = load_le32(index + 4) - first;
+    const uint8_t *lows = image_element(image, SECTION_LOWS, LOW_SIZE, first);
+    size_t at = 0, half;
+
+    while (count > 0) {
+        half = ((size_t) count + 1) / 2;
+        at += half &
+              -(size_t) (load_le64(lows + LOW_SIZE * (at + half - 1)) <= low);
+        count -= (uint32_t) half;
+    }
+    return load_le32(lows + LOW_SIZE * (at - 1) + 8);
 }
 
 ALWAYS_INLINE uint32_t
 find_set6(const policy_image_t *image, uint64_t high, uint64_t low)
 {
-    const uint8_t *index, *segments = image->section[SECTION_SEGMENTS6];
-    uint64_t bucket, last;
-    uint32_t set, first, end;
-    size_t at = 1;
+    uint32_t outer = image->block6_bits, bits = image->lines6_bits;
+    uint64_t mask = LINE6_SET_MASK(outer + bits), key = high << (outer + bits);
+    const uint8_t *lines = image->section[SECTION_LINES6];
+    const uint8_t *line = lines +
+                          LINE6_SIZE * (size_t) (high << outer >> (64 - bits));
+    uint64_t set;
 
-    if (high >= image->index6_base) {
-        last = (UINT64_C(1) << image->index6_bits) - 1;
-        bucket = (high - image->index6_base) >> image->index6_shift;
-        bucket = bucket > last ? last : bucket;
-        index = image->section[SECTION_INDEX6] + 4 * bucket;
-        first = load_le32(index);
-        end = load_le32(index + 4);
-        at = search6(segments, first, end - first, high);
+    if (((high ^ image->block6) & image->block6_mask) != 0) {
+        return image->count[SECTION_FACILITIES] + SET_ANY;
     }
-    set = load_le32(segments + SEGMENT6_SIZE * (at - 1) + 8);
-    if ((set & SEGMENT6_DEEP) == 0) {
-        return set;
+    for (;;) {
+        if (load_le64(line) != (LINE6_WHOLE | mask)) {
+            set = search_line6(line, key, mask) & mask;
+            break;
+        }
+        if (((key ^ load_le64(line + BRANCH6_KEY)) &
+             load_le64(line + BRANCH6_MASK)) != 0)
+        {
+            set = load_le64(line + BRANCH6_SET);
+            break;
+        }
+        line = lines + LINE6_SIZE * ((size_t) load_le32(line + BRANCH6_FIRST) +
+                                     (size_t) (key << line[BRANCH6_SKIP] >>
+                                               (64 - line[BRANCH6_BITS])));
     }
-    index = image->section[SECTION_DEEP] + 4 * (size_t) (set & ~SEGMENT6_DEEP);
-    segments = image->section[SECTION_LOWS];
-    first = load_le32(index);
-    end = load_le32(index + 4);
-    at = search6(segments, first, end - first, low);
-    return load_le32(segments + SEGMENT6_SIZE * (at - 1) + 8);
+    return set < image->sets
+               ? (uint32_t) set
+               : find_low(image, (uint32_t) set - image->sets, low);
 }
 
 /* IMAGE_NONE for an address that cannot be in any. */

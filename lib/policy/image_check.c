@@ -400,7 +400,7 @@ static const check_task_t tasks[] = {
     {check_ids, SECTION_IDS, 0, 4096},
     {image_check_sets, SECTION_SETS, 0, 256},
     {image_check_lines4, SECTION_LINES4, 0, 16384},
-    {image_check_segments6, SECTION_INDEX6, 1, 16384},
+    {image_check_lines6, SECTION_LINES6, 0, 16384},
     {image_check_deep, SECTION_DEEP, 1, 16384},
     {check_changes, SECTION_CHANGES, 0, 65536},
     {check_zones, SECTION_ZONES, 0, 256},
@@ -429,16 +429,21 @@ counts_ok(const policy_image_t *image)
     const uint32_t *count = image->count;
 
     return image->lines4_bits >= LINES4_BITS_MIN &&
-           image->lines4_bits <= LINES4_BITS_MAX &&
-           image->index6_bits <= IMAGE_INDEX_BITS_MAX &&
-           image->index6_shift <= 63 &&
-           count[SECTION_LINES4] == 1u << image->lines4_bits &&
-           count[SECTION_INDEX6] == (1u << image->index6_bits) + 1 &&
-           count[SECTION_SEGMENTS6] >= 1 &&
+           image->lines4_bits <= LINES_BITS_MAX &&
+           image->lines6_bits >= LINES6_BITS_MIN &&
+           image->lines6_bits <= LINES_BITS_MAX &&
+           image->block6_bits <= BLOCK6_BITS_MAX &&
+           image->block6_bits + image->lines6_bits <= 63 &&
+           (image->block6 & ~image->block6_mask) == 0 &&
+           count[SECTION_LINES4] >= 1u << image->lines4_bits &&
+           count[SECTION_LINES6] >= 1u << image->lines6_bits &&
            count[SECTION_FACILITIES] <= POLICY_FACILITIES_MAX &&
            count[SECTION_DETAILS] == count[SECTION_FACILITIES] &&
            count[SECTION_IDS] == count[SECTION_FACILITIES] &&
-           count[SECTION_SETS] >= SETS_FIXED && count[SECTION_DEEP] >= 1 &&
+           count[SECTION_SETS] >= SETS_FIXED &&
+           count[SECTION_SETS] <= POLICY_IMAGE_SIZE_MAX / SET_SIZE &&
+           count[SECTION_DEEP] <= POLICY_IMAGE_SIZE_MAX / 4 &&
+           count[SECTION_DEEP] >= 1 &&
            (uint64_t) count[SECTION_ZONES] * ZONE_STEPS ==
                count[SECTION_ZONE_STEPS] &&
            count[SECTION_CALENDARS] >= 2 && count[SECTION_USER_LISTS] >= 2 &&
@@ -478,12 +483,15 @@ place_sections(policy_image_t *image)
     uint64_t at = IMAGE_HEADER_SIZE, end;
 
     image->lines4_bits = load_le32(head + IMAGE_AT_LINES4_BITS);
-    image->index6_bits = load_le32(head + IMAGE_AT_INDEX6_BITS);
-    image->index6_shift = load_le32(head + IMAGE_AT_INDEX6_SHIFT);
-    image->index6_base = load_le64(head + IMAGE_AT_INDEX6_BASE);
+    image->lines6_bits = load_le32(head + IMAGE_AT_LINES6_BITS);
+    image->block6_bits = load_le32(head + IMAGE_AT_BLOCK6_BITS);
+    image->block6 = load_le64(head + IMAGE_AT_BLOCK6);
+    image->block6_mask = ~(UINT64_MAX >> (image->block6_bits & 63));
     for (uint32_t i = 0; i < SECTION_COUNT; i++) {
         image->count[i] = load_le32(head + IMAGE_AT_COUNTS + 4 * (size_t) i);
     }
+    /* At most POLICY_FACILITIES_MAX + 2^28: no overflow. */
+    image->sets = image->count[SECTION_FACILITIES] + image->count[SECTION_SETS];
     if (!counts_ok(image) ||
         !zero(head, IMAGE_AT_COUNTS + 4 * SECTION_COUNT, IMAGE_HEADER_SIZE))
     {

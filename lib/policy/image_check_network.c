@@ -67,71 +67,106 @@ image_check_sets(policy_image_t *image, uint32_t from, uint32_t to)
 static bool
 set_ok(const policy_image_t *image, uint32_t set)
 {
-    return set < (uint64_t) image->count[SECTION_FACILITIES] +
-                     image->count[SECTION_SETS];
+    return set < image->sets;
 }
 
-/* The segments of a line with too many prefixes. */
+/* A set, or a group of LOWS. */
 static bool
-more4_ok(const policy_image_t *image, const uint8_t *list)
+set6_ok(const policy_image_t *image, uint64_t set)
 {
-    uint32_t bits = image->lines4_bits, mask = (1u << bits) - 1;
-    uint32_t count = load_le32(list + 4), segment, last = 0;
+    return set < (uint64_t) image->sets + image->count[SECTION_DEEP] - 1;
+}
 
-    if (!image_list_in(image, list, SECTION_MORE4) || count == 0) {
-        return false;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        segment = image_u32(image, SECTION_MORE4, load_le32(list) + i);
-        if ((i == 0 ? segment >> bits != 0 : segment >> bits <= last) ||
-            !set_ok(image, segment & mask))
-        {
+static bool
+is_zero(const uint8_t *bytes, size_t from, size_t to)
+{
+    while (from < to) {
+        if (bytes[from++] != 0) {
             return false;
         }
-        last = segment >> bits;
     }
     return true;
+}
+
+/*
+ * Do the `bits` bits behind `skip` of a key of `size` bits choose among lines
+ * that are all there, and behind line i?  Then a walk from branch to branch
+ * comes to an end.
+ */
+static bool
+branch_ok(uint32_t skip, uint32_t bits, uint32_t size, uint32_t first,
+          uint32_t i, uint32_t count)
+{
+    return bits >= 1 && bits <= LINES_BITS_MAX && skip + bits <= size &&
+           first > i && (uint64_t) first + (1u << bits) <= count;
+}
+
+static bool
+branch4_ok(const policy_image_t *image, uint32_t i, const uint8_t *line)
+{
+    return branch_ok(line[BRANCH4_SKIP], line[BRANCH4_BITS],
+                     32 - image->lines4_bits, load_le32(line + BRANCH4_FIRST),
+                     i, image->count[SECTION_LINES4]) &&
+           is_zero(line, BRANCH4_BITS + 1, BRANCH4_KEY) &&
+           (load_le32(line + BRANCH4_KEY) & ~load_le32(line + BRANCH4_MASK)) ==
+               0 &&
+           set_ok(image, load_le32(line + BRANCH4_SET)) &&
+           is_zero(line, BRANCH4_SIZE, LINE4_SIZE);
+}
+
+static bool
+branch6_ok(const policy_image_t *image, uint32_t i, const uint8_t *line)
+{
+    return branch_ok(line[BRANCH6_SKIP], line[BRANCH6_BITS],
+                     64 - image->block6_bits - image->lines6_bits,
+                     load_le32(line + BRANCH6_FIRST), i,
+                     image->count[SECTION_LINES6]) &&
+           is_zero(line, BRANCH6_BITS + 1, BRANCH6_KEY) &&
+           (load_le64(line + BRANCH6_KEY) & ~load_le64(line + BRANCH6_MASK)) ==
+               0 &&
+           set6_ok(image, load_le64(line + BRANCH6_SET)) &&
+           is_zero(line, BRANCH6_SIZE, LINE6_SIZE);
+}
+
+/*
+ * May `word` follow `last` in a line?  Both have their sets cleared; `whole`
+ * is the prefix that is the line.  They ascend, and of those with one start
+ * the longest is the last.
+ */
+static bool
+word_ok(uint64_t word, uint64_t last, uint64_t whole)
+{
+    uint64_t least = word & (0 - word), start = word - least;
+    uint64_t last_least = last & (0 - last), last_start = last - last_least;
+
+    return least != 0 && least != whole &&
+           (start > last_start || (start == last_start && least < last_least));
 }
 
 bool
 image_check_lines4(policy_image_t *image, uint32_t from, uint32_t to)
 {
-    static const uint8_t zero[LINE4_SIZE - 12];
-    uint32_t mask = LINE4_SET_MASK(image->lines4_bits);
-    uint32_t whole, word, last, start, least, last_start, last_least;
+    uint32_t mask = LINE4_SET_MASK(image->lines4_bits), first, word, last;
     const uint8_t *line;
 
     for (uint32_t i = from; i < to; i++) {
         line = image_element(image, SECTION_LINES4, LINE4_SIZE, i);
-        whole = load_le32(line);
-        if ((whole & ~mask) != LINE4_WHOLE) {
-            return false;
-        }
-        if ((whole & mask) == mask) {
-            if (!more4_ok(image, line + 4) ||
-                memcmp(line + 12, zero, sizeof(zero)) != 0) {
+        first = load_le32(line);
+        if (first == (LINE4_WHOLE | mask)) {
+            if (!branch4_ok(image, i, line)) {
                 return false;
             }
             continue;
         }
-        last = whole;
-        for (uint32_t j = 0; j < LINE4_WORDS; j++, last = word) {
+        if ((first & ~mask) != LINE4_WHOLE || !set_ok(image, first & mask)) {
+            return false;
+        }
+        last = first;
+        for (uint32_t j = 1; j < LINE4_WORDS; j++, last = word) {
             word = load_le32(line + 4 * (size_t) j);
-            if (!set_ok(image, word & mask)) {
-                return false;
-            }
-            if (last == whole && word == whole) {
-                continue;
-            }
-            /* Ascending; of those with one start the longest last. */
-            start = word & ~mask;
-            least = start & (0 - start);
-            start -= least;
-            last_start = last & ~mask;
-            last_least = last_start & (0 - last_start);
-            last_start -= last_least;
-            if (least == 0 || least == LINE4_WHOLE || start < last_start ||
-                (start == last_start && least >= last_least))
+            if (!set_ok(image, word & mask) ||
+                (!(word == first && last == first) &&
+                 !word_ok(word & ~mask, last & ~mask, LINE4_WHOLE)))
             {
                 return false;
             }
@@ -140,59 +175,37 @@ image_check_lines4(policy_image_t *image, uint32_t from, uint32_t to)
     return true;
 }
 
-static bool
-segment6_ok(const policy_image_t *image, uint32_t i, uint32_t bucket)
-{
-    const uint8_t *at = image_element(image, SECTION_SEGMENTS6, SEGMENT6_SIZE,
-                                      i);
-    uint64_t key = load_le64(at);
-    uint32_t set = load_le32(at + 8);
-    bool last = i + 1 == image->count[SECTION_SEGMENTS6];
-
-    if (i == 0
-            ? key != 0
-            : key < image->index6_base ||
-                  (key - image->index6_base) >> image->index6_shift != bucket)
-    {
-        return false;
-    }
-    if (!last && load_le64(at + SEGMENT6_SIZE) <= key) {
-        return false;
-    }
-    if ((set & SEGMENT6_DEEP) == 0) {
-        return set_ok(image, set);
-    }
-    /* A group of LOWS is of one /64 exactly. */
-    return (set & ~SEGMENT6_DEEP) < image->count[SECTION_DEEP] - 1 &&
-           (last ? key == UINT64_MAX
-                 : load_le64(at + SEGMENT6_SIZE) == key + 1);
-}
-
 bool
-image_check_segments6(policy_image_t *image, uint32_t from, uint32_t to)
+image_check_lines6(policy_image_t *image, uint32_t from, uint32_t to)
 {
-    uint32_t begin, end;
+    uint64_t mask = LINE6_SET_MASK(image->block6_bits + image->lines6_bits);
+    uint64_t first, word, last;
+    const uint8_t *line;
 
-    /* Segment 0 begins at 0 and is in no bucket. */
-    if (from == 0 &&
-        (image_u32(image, SECTION_INDEX6, 0) != 1 || !segment6_ok(image, 0, 0)))
-    {
-        return false;
-    }
-    begin = image_u32(image, SECTION_INDEX6, from);
-    for (uint32_t i = from; i < to; i++, begin = end) {
-        end = image_u32(image, SECTION_INDEX6, i + 1);
-        if (end < begin || end > image->count[SECTION_SEGMENTS6]) {
+    for (uint32_t i = from; i < to; i++) {
+        line = image_element(image, SECTION_LINES6, LINE6_SIZE, i);
+        first = load_le64(line);
+        if (first == (LINE6_WHOLE | mask)) {
+            if (!branch6_ok(image, i, line)) {
+                return false;
+            }
+            continue;
+        }
+        if ((first & ~mask) != LINE6_WHOLE || !set6_ok(image, first & mask)) {
             return false;
         }
-        for (uint32_t j = begin; j < end; j++) {
-            if (!segment6_ok(image, j, i)) {
+        last = first;
+        for (uint32_t j = 1; j < LINE6_WORDS; j++, last = word) {
+            word = load_le64(line + 8 * (size_t) j);
+            if (!set6_ok(image, word & mask) ||
+                (!(word == first && last == first) &&
+                 !word_ok(word & ~mask, last & ~mask, LINE6_WHOLE)))
+            {
                 return false;
             }
         }
     }
-    return to != image->count[SECTION_INDEX6] - 1 ||
-           begin == image->count[SECTION_SEGMENTS6];
+    return true;
 }
 
 bool
@@ -213,7 +226,7 @@ image_check_deep(policy_image_t *image, uint32_t from, uint32_t to)
         }
         last = 0;
         for (uint32_t j = begin; j < end; j++) {
-            at = image_element(image, SECTION_LOWS, SEGMENT6_SIZE, j);
+            at = image_element(image, SECTION_LOWS, LOW_SIZE, j);
             if (j == begin ? load_le64(at) != 0 : load_le64(at) <= last) {
                 return false;
             }

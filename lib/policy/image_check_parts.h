@@ -24,7 +24,7 @@ bool image_table_ok(const policy_image_t *image, image_section_t table,
 /* Elements from..to of SETS, of the indexes with their segments, … */
 bool image_check_sets(policy_image_t *image, uint32_t from, uint32_t to);
 bool image_check_lines4(policy_image_t *image, uint32_t from, uint32_t to);
-bool image_check_segments6(policy_image_t *image, uint32_t from, uint32_t to);
+bool image_check_lines6(policy_image_t *image, uint32_t from, uint32_t to);
 bool image_check_deep(policy_image_t *image, uint32_t from, uint32_t to);
 bool image_check_networks4(policy_image_t *image, uint32_t from, uint32_t to);
 bool image_check_networks6(policy_image_t *image, uint32_t from, uint32_t to);

@@ -11,16 +11,17 @@
  * rule one cache line tells it all.  A word is a prefix within the line and, in
  * the place of the upper bits, its candidate set.  Of the prefix the lower bits
  * of its address are there with a 1 behind the last that counts, so one bit more
- * than an address would need: 10… is the whole line, x10… a half of it.  The
+ * than an address would need: 10... is the whole line, x10... a half of it.  The
  * first word is that of the whole line, perhaps repeated; then its prefixes,
- * sorted, so that the last one with the address in it is the longest.  Where a
- * line has more than 15, the first word's set is all ones, and the next two are
- * a list of MORE4, which are segments: the lower bits of the first address, and
- * the set from there to the next one.
+ * sorted, so that the last one with the address in it is the longest.  Where
+ * more than 15 are in a line it is a branch instead (BRANCH4_*): further bits
+ * of the address choose one of further lines.
  *
- * IPv6: segments are of the upper 64 bits; INDEX6 is by distance from the
- * first boundary.  Where one /64 is divided further its segment names a group
- * of LOWS, which are segments of the lower 64 bits.
+ * IPv6: the same with the upper 64 bits of the address, in lines of 8 words of
+ * 64 bits, within the smallest block that holds all prefixes; outside of it is
+ * nobody's space.  Where a /64 is divided further, what would be its set is the
+ * number of sets plus that of a group of LOWS, which are segments of the lower
+ * 64 bits: the first address of each, and the set from there to the next one.
  *
  * Candidate sets: number i below the number of facilities is facility i alone;
  * then SETS follow, the first two of which are those of `network any` (all
@@ -50,17 +51,15 @@ enum {
     IMAGE_AT_LINES4_BITS = 12,
     IMAGE_AT_SIZE = 16,        /* of the whole image, 64 bits */
     IMAGE_AT_SEAL = 24,        /* SHA-256 of all bytes but these 32 */
-    IMAGE_AT_INDEX6_BASE = 56, /* 64 bits */
-    IMAGE_AT_INDEX6_SHIFT = 64,
-    IMAGE_AT_INDEX6_BITS = 68,
+    IMAGE_AT_BLOCK6 = 56,      /* 64 bits: upper half of the block's address */
+    IMAGE_AT_BLOCK6_BITS = 64, /* of its prefix */
+    IMAGE_AT_LINES6_BITS = 68,
     IMAGE_AT_COUNTS = 72 /* 32 bits for each section: number of elements */
 };
 
 typedef enum {
-    SECTION_LINES4 = 0, /* LINE4_WORDS of u32; 2^bits of them */
-    SECTION_MORE4,      /* u32 */
-    SECTION_INDEX6,     /* u32, 2^bits + 1 */
-    SECTION_SEGMENTS6,  /* u64 upper half of the first address, u32 set */
+    SECTION_LINES4 = 0, /* LINE4_WORDS of u32; 2^bits, and those of branches */
+    SECTION_LINES6,     /* LINE6_WORDS of u64; the same */
     SECTION_DEEP,       /* u32 first of LOWS; one more than there are groups */
     SECTION_LOWS,       /* u64 lower half of the first address, u32 set */
     SECTION_FACILITIES, /* FACILITY_*: what a decision reads; one cache line */
@@ -166,19 +165,52 @@ enum {
 #define LINE4_WORDS 16u
 #define LINE4_SIZE  64u
 #define LINE4_WHOLE 0x80000000u /* the prefix that is the line */
-/* The bits of a word that are its set, where `bits` choose a line. */
+/* The bits of a word that are its set, where `bits` choose a line; all ones in
+ * the first word: this is a branch. */
 #define LINE4_SET_MASK(bits) ((1u << ((bits) -1)) - 1)
+
+#define LINE6_WORDS 8u
+#define LINE6_SIZE  64u
+#define LINE6_WHOLE (UINT64_C(1) << 63)
+/* `bits`: those of the block's prefix, and those that choose a line. */
+#define LINE6_SET_MASK(bits) ((UINT64_C(1) << ((bits) -1)) - 1)
+
+/*
+ * Offsets in a branch.  The key is the address without the bits that choose a
+ * line.  Where it differs from KEY in a bit of MASK, SET holds; else the BITS
+ * bits behind the first SKIP choose one of the lines from FIRST on, which come
+ * behind this one.  What is left of the line is 0.
+ */
+enum {
+    BRANCH4_FIRST = 4,
+    BRANCH4_SKIP = 8, /* u8 */
+    BRANCH4_BITS = 9, /* u8 */
+    BRANCH4_KEY = 12,
+    BRANCH4_MASK = 16,
+    BRANCH4_SET = 20,
+    BRANCH4_SIZE = 24
+};
+enum {
+    BRANCH6_FIRST = 8,
+    BRANCH6_SKIP = 12, /* u8 */
+    BRANCH6_BITS = 13, /* u8 */
+    BRANCH6_KEY = 16,
+    BRANCH6_MASK = 24,
+    BRANCH6_SET = 32,
+    BRANCH6_SIZE = 40
+};
+
 /* Bits of an address that choose a line. */
 #define LINES4_BITS_MIN 2u
-#define LINES4_BITS_MAX 21u
+#define LINES6_BITS_MIN 2u
+#define LINES_BITS_MAX  21u
+#define BLOCK6_BITS_MAX 61u
 
-#define SEGMENT6_SIZE 12u /* u64 key, u32 set; LOWS too */
-#define SEGMENT6_DEEP 0x80000000u
-#define VIA_SIZE      17u
+#define LOW_SIZE 12u /* u64 lower half of the first address, u32 set */
+#define VIA_SIZE 17u /* u8 family, 16 bytes of address */
 
-#define IMAGE_INDEX_BITS_MAX 24u
-#define IMAGE_NONE           UINT32_MAX
-#define IMAGE_WEEK_MINUTES   10080
+#define IMAGE_NONE         UINT32_MAX
+#define IMAGE_WEEK_MINUTES 10080
 
 extern const uint8_t image_element_size[SECTION_COUNT];
 
@@ -186,9 +218,11 @@ struct policy_image_s {
     const uint8_t *section[SECTION_COUNT];
     uint32_t count[SECTION_COUNT];
     uint32_t lines4_bits;
-    uint32_t index6_bits;
-    uint32_t index6_shift;
-    uint64_t index6_base;
+    uint32_t lines6_bits;
+    uint32_t block6_bits;
+    uint64_t block6;
+    uint64_t block6_mask;
+    uint32_t sets;   /* facilities, and SETS */
     bool nobody_any; /* no facility has `network any` */
     bool uses_via;
     bool uses_country;
@@ -242,8 +276,11 @@ image_user(const policy_image_t *image, uint32_t i)
     return image_string(image, image_element(image, SECTION_USERS, 8, i));
 }
 
-/* UTC offset in seconds of a zone (record number in ZONES) at `now`; before its
- * first change that of the first. */
+/*
+ * UTC offset in seconds of a zone (record number in ZONES) at `now`; before its
+ * first change that of the first.  From step to change without a branch: which
+ * zone it is cannot be predicted.
+ */
 static inline int32_t
 image_zone_offset(const policy_image_t *image, uint32_t zone, int64_t now)
 {
@@ -251,17 +288,25 @@ image_zone_offset(const policy_image_t *image, uint32_t zone, int64_t now)
                                           zone);
     const uint8_t *changes = image_element(image, SECTION_CHANGES, CHANGE_SIZE,
                                            load_le32(record + ZONE_LIST));
-    uint32_t count = load_le32(record + ZONE_LIST + 4), change;
-    int64_t step = now < ZONE_FROM ? 0 : (now - ZONE_FROM) >> ZONE_STEP_SHIFT;
+    uint32_t last = load_le32(record + ZONE_LIST + 4) - 1, change, next;
+    int64_t step = (now < ZONE_FROM ? 0 : now - ZONE_FROM) >> ZONE_STEP_SHIFT;
 
     step = step < ZONE_STEPS ? step : ZONE_STEPS - 1;
     change = image->section[SECTION_ZONE_STEPS]
                            [(size_t) ZONE_STEPS * zone + (size_t) step];
-    while (change + 1 < count &&
-           (int64_t) load_le64(changes + (size_t) CHANGE_SIZE * (change + 1)) <=
-               now)
+    next = change + (change < last);
+    change = (int64_t) load_le64(changes + (size_t) CHANGE_SIZE * next) <= now
+                 ? next
+                 : change;
+    /* A second change within one step is rare. */
+    next = change + (change < last);
+    while (__builtin_expect(
+        (next != change) &
+            ((int64_t) load_le64(changes + (size_t) CHANGE_SIZE * next) <= now),
+        0))
     {
-        change++;
+        change = next;
+        next += next < last;
     }
     return (int32_t) load_le32(changes + (size_t) CHANGE_SIZE * change +
                                CHANGE_OFFSET);

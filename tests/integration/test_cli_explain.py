@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import os
 import subprocess
 import sys
@@ -119,7 +120,7 @@ REASONS = {
                        "--factor", "none", *OPEN],
     "plaintext": ["203.0.113.5", "--plain", *OPEN],
     "dry-run": ["192.0.2.1", *OPEN],
-    "device-missing": ["8.8.8.8", *OPEN],
+    "device-missing": ["192.0.2.1", *OPEN],
     "device-unknown": ["8.8.8.8", "--certificate", f"sha256:{PIN_B}", *OPEN],
 }
 FAILS = {
@@ -138,6 +139,8 @@ def test_each_reason_and_the_condition_that_fails(explain, reason):
         policy = POLICY.replace("any;", "192.0.2.0/25;").replace(
             "192.0.2.0/24", "192.0.2.128/25")
         explain.tool.write("f.conf", policy)
+    if reason == "device-missing":
+        explain.tool.write("f.conf", re.sub(r"mode\s+dry-run;", "", POLICY))
     document = answer(explain, *REASONS[reason])
     assert document["reason"] == reason
     assert document["verdict"] == ("allow" if reason in ("ok", "dry-run")
@@ -479,3 +482,15 @@ def test_the_country_from_a_database(explain):
     document = answer(explain, *asked)
     assert document["reason"] == "ok"
     assert request_of(document, "country") == "it is in JP"
+
+
+def test_a_dry_run_of_any_network_lets_no_stranger_in(explain):
+    explain.tool.write("f.conf", "facility home { network any; mode dry-run; "
+                       f"device required; certificate sha256:{PIN_A}; }}\n")
+    for arguments in ([], ["--service", "ssh"],
+                      ["--certificate", f"sha256:{PIN_B}"]):
+        document = answer(explain, "8.8.8.8", *arguments, *OPEN)
+        assert (document["verdict"], document["facility"]) == ("deny", None)
+    document = answer(explain, "8.8.8.8", "--action", "delete",
+                      "--certificate", f"sha256:{PIN_A}", *OPEN)
+    assert (document["verdict"], document["reason"]) == ("allow", "dry-run")

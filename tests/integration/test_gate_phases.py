@@ -603,6 +603,30 @@ def test_unsafe_method_is_admin_and_denied_to_a_viewer(gate):
     assert (answer.status, answer.log["action"]) == (200, "admin")
 
 
+@pytest.mark.parametrize("name", ["X-HTTP-Method-Override", "x-http-method",
+                                  "X-METHOD-OVERRIDE"])
+def test_a_header_that_overrides_the_method_is_admin(gate, name):
+    # Orthanc 1.10.1 deletes the study of a GET that carries it
+    headers = {name: "DELETE"}
+    answer = gate.request("/proxied/x", headers=headers)
+    assert (answer.status, answer.log["action"]) == (403, "admin")
+    answer = gate.request("/proxied/x", headers={"X-HTTP": "DELETE"})
+    assert (answer.status, answer.log["action"]) == (200, "view")
+
+
+@pytest.mark.parametrize("lines, action", [
+    (["image/jpeg"], "view"),
+    (["image/jpeg", "application/dicom"], "download"),
+    (["application/dicom", "image/jpeg"], "download"),
+    (["image/jpeg", "image/png"], "download"),
+])
+def test_of_several_accept_lines_the_strictest_counts(gate, lines, action):
+    accept = "".join(f"aCCept: {line}\r\n" for line in lines)
+    data = f"GET /proxied/dicom-web/studies/1.2 HTTP/1.0\r\n{accept}\r\n"
+    answer = gate.raw(data.encode())
+    assert answer.split()[1] == (b"200" if action == "view" else b"403")
+
+
 def test_deny_status_444_closes_without_a_word(gate):
     data = b"GET /close/page.txt HTTP/1.1\r\nHost: x\r\n\r\n"
     assert gate.raw(data, source=STRANGER) == b""
