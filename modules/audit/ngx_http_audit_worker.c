@@ -152,7 +152,7 @@ ngx_http_audit_tell_switch(ngx_http_audit_main_conf_t *amcf)
         &record, amcf->places ? EVENT_RECORDING_ON : EVENT_RECORDING_OFF, id,
         ngx_http_audit_now(), 0);
     record.record.values[RECORD_SERVICE] = SLICE("web");
-    record.record.values[RECORD_VERSION] = SLICE(SEKISHO_VERSION);
+    record.record.values[RECORD_VERSION] = SLICE(NGINX_VER);
     record.record.values[RECORD_NOTE] = (slice_t){(char *) note,
                                                   (size_t) (p - note) - 1};
 

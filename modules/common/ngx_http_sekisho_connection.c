@@ -543,6 +543,8 @@ ngx_http_sekisho_disconnect(ngx_http_sekisho_connection_t *sc)
                       sc->pending);
     }
 
+    ngx_http_sekisho_drop(sc);
+
     if (sc->connection) {
         ngx_close_connection(sc->connection);
         sc->connection = NULL;

@@ -64,6 +64,8 @@ void ngx_http_sekisho_settle_up_to(ngx_http_sekisho_connection_t *sc,
                                    uint64_t number);
 void ngx_http_sekisho_settle(ngx_http_sekisho_connection_t *sc, uint64_t number,
                              ngx_http_sekisho_result_e result);
+/* Frees what is not settled, without a word to anybody. */
+void ngx_http_sekisho_drop(ngx_http_sekisho_connection_t *sc);
 uint64_t ngx_http_sekisho_microseconds(void);
 
 #endif

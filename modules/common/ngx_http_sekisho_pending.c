@@ -243,6 +243,26 @@ ngx_http_sekisho_settle(ngx_http_sekisho_connection_t *sc, uint64_t number,
 }
 
 
+void
+ngx_http_sekisho_drop(ngx_http_sekisho_connection_t *sc)
+{
+    uint64_t number;
+    ngx_http_sekisho_entry_t *entry;
+
+    for (number = sc->first; number <= sc->last; number++) {
+        entry = ngx_http_sekisho_entry(sc, number);
+
+        if (entry->bytes) {
+            ngx_free(entry->bytes);
+            entry->bytes = NULL;
+        }
+    }
+
+    sc->pending = 0;
+    sc->pending_bytes = 0;
+}
+
+
 static void
 ngx_http_sekisho_note_latency(ngx_http_sekisho_connection_t *sc, uint64_t since)
 {

@@ -140,11 +140,16 @@ reserve 1m;
 
     def verify(self):
         """The trail is whole, numbers have no gap, no id is there twice."""
-        done = subprocess.run(
-            [SEKISHO, "audit", "verify", "--config", self.config],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            check=False)
-        assert done.returncode == 0, done.stdout
+        def check():
+            done = subprocess.run(
+                [SEKISHO, "audit", "verify", "--config", self.config],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                check=False)
+            outputs.append(done.stdout)
+            return done.returncode == 0
+        outputs = []
+        # for a second what was written last is not sealed yet
+        assert wait_for(check, 4, 0.5), outputs[-1]
         entries = self.entries()
         ids = [e["id"] for e in entries]
         assert len(ids) == len(set(ids)), "an id is in the trail twice"

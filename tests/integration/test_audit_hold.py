@@ -414,3 +414,37 @@ def test_no_image_without_a_record_though_workers_are_killed(place):
     assert all(found)
     all_are_recorded(place, set().union(*found))
     place.daemon.verify()
+
+
+def test_binary_upgrade_under_load(place):
+    """USR2, then QUIT to the old master: another zone, and no image without a
+    record.  nginx takes it only where it has left its parent."""
+    pid_file = place.folder / "nginx.pid"
+
+    def master():
+        return int(pid_file.read_text() or 0) if pid_file.exists() else 0
+    place.nginx.signal(signal.SIGQUIT)
+    place.nginx.process.wait(20)
+    gate_nginx.subprocess.run(place.nginx.command(), check=True)
+    try:
+        assert wait_for(lambda: master() and place.is_up(), 10)
+        old = master()
+        asking = [later(served, place, studies(f"1.10.{i}"), 4)
+                  for i in range(4)]
+        time.sleep(0.5)
+        os.kill(old, signal.SIGUSR2)
+        assert wait_for(lambda: master() not in (0, old), 10)
+        time.sleep(1)
+        os.kill(old, signal.SIGQUIT)
+        assert wait_for(lambda: not pid_file.with_name(
+            "nginx.pid.oldbin").exists(), 20)
+        found = [a.result(20) for a in asking]
+        assert all(found)
+        all_are_recorded(place, set().union(*found))
+        assert len({e["front"][:16] for e in place.daemon.entries()
+                    if e.get("study", "").startswith("1.10.")}) == 2
+    finally:
+        os.kill(master(), signal.SIGQUIT)
+        assert wait_for(lambda: not pid_file.exists(), 20)
+    place.nginx.start()
+    place.daemon.verify()
