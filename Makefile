@@ -70,7 +70,7 @@ build/fuzz/%.o: %.c build/config.mk Makefile
 define library
 build/$(1)/libsekisho.a: $(lib_sources:%.c=build/$(1)/%.o)
 	@rm -f $$@
-	$(Q)ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$^
 endef
 $(eval $(call library,obj))
 $(eval $(call library,sanitize))
