@@ -18,7 +18,8 @@ static const char everything[] =
     "    services web ssh; actions query view download;"
     "    second-factor never; off-hours second-factor;"
     "    session idle 15m max 8h; mode dry-run; }"
-    "facility b { network 203.0.113.0/28 10.0.0.0/8; timezone UTC; }"
+    "facility b { network 203.0.113.0/28 10.0.0.0/8 2001:db8:10::7;"
+    "    timezone UTC; }"
     "facility c { network any; device required; certificate " PIN_33 "; }"
     "facility d { network local; }";
 
