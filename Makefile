@@ -8,6 +8,8 @@ endif
 -include build/config.mk
 
 MAKEFLAGS += --no-builtin-rules
+# make V=1 shows the commands.
+Q = $(if $(V),,@echo "  $@" &&)
 .SUFFIXES:
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -56,20 +58,20 @@ all: build/bin/sekisho build/bin/sekishod build/lib/ngx_http_sekisho_module.so m
 
 build/obj/%.o: %.c build/config.mk Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(FORTIFY) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(FORTIFY) -MMD -MP -c -o $@ $<
 
 build/sanitize/%.o: %.c build/config.mk Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS) $(SANITIZE) -MMD -MP -c -o $@ $<
 
 build/fuzz/%.o: %.c build/config.mk Makefile
 	@mkdir -p $(@D)
-	clang $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
+	$(Q)clang $(CFLAGS) $(SANITIZE) -fsanitize=fuzzer-no-link -MMD -MP -c -o $@ $<
 
 define library
 build/$(1)/libsekisho.a: $(lib_sources:%.c=build/$(1)/%.o)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$^
 endef
 $(eval $(call library,obj))
 $(eval $(call library,sanitize))
@@ -79,12 +81,12 @@ $(eval $(call library,fuzz))
 
 build/bin/sekisho: $(tool_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
 
 build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
                             build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
 
 build/bin/sekishod: $(daemon_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
@@ -127,18 +129,18 @@ NGINX_WARNINGS := -Wno-write-strings -Wno-unused-parameter
 
 build/obj/modules/%.o: modules/%.c build/nginx/ngx_auto_config.h Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(NGINX_WARNINGS) $(FORTIFY) $(NGINX_INCLUDES) -MMD -MP \
+	$(Q)$(CC) $(CFLAGS) $(NGINX_WARNINGS) $(FORTIFY) $(NGINX_INCLUDES) -MMD -MP \
 	    -c -o $@ $<
 
 build/obj/nginx_modules.o: build/nginx/ngx_http_sekisho_module_modules.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -g -fPIC $(FORTIFY) $(NGINX_INCLUDES) -c -o $@ $<
+	$(Q)$(CC) -std=gnu11 -O2 -g -fPIC $(FORTIFY) $(NGINX_INCLUDES) -c -o $@ $<
 
 build/lib/ngx_http_sekisho_module.so: build/obj/nginx_modules.o \
         $(module_sources:%.c=build/obj/%.o) build/obj/libsekisho.a \
         modules/exports.map
 	@mkdir -p $(@D)
-	$(CC) -shared $(LDFLAGS) -Wl,--version-script=modules/exports.map -o $@ \
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--version-script=modules/exports.map -o $@ \
 	    $(filter %.o %.a,$^) $(LIBS) $(MAXMIND_LIBS)
 
 # ---- Man pages --------------------------------------------------------------
@@ -152,12 +154,12 @@ build/man/%: docs/man/%.scd
 # ---- Tests ------------------------------------------------------------------
 
 build/obj/tests/unit/test_%: build/obj/tests/unit/test_%.o build/obj/libsekisho.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
 build/sanitize/tests/unit/test_%: build/sanitize/tests/unit/test_%.o \
                                   build/sanitize/libsekisho.a
-	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) -lcmocka
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libsekisho.a
-	clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 tests: all $(unit_tests:%=build/obj/tests/unit/%) \
        $(unit_tests:%=build/sanitize/tests/unit/%) \
@@ -177,7 +179,7 @@ fuzz: $(fuzz_targets:%=build/fuzz/%)
 
 build/bench/%: build/obj/tests/bench/%.o build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
 
 bench: all $(bench_programs:%=build/bench/%)
 	@$(PYTHON) tests/bench/bench.py

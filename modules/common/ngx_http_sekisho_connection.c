@@ -4,10 +4,10 @@
  * hold are sent again.
  */
 
+#include "ngx_http_sekisho_connection_internal.h"
+
 #include <poll.h>
 #include <sys/random.h>
-
-#include "ngx_http_sekisho_connection_internal.h"
 
 #define NGX_HTTP_SEKISHO_BACKOFF_MIN 10 /* milliseconds */
 #define NGX_HTTP_SEKISHO_BACKOFF_MAX 1000

@@ -8,8 +8,6 @@
 #ifndef NGX_HTTP_SEKISHO_CONNECTION_H
 #define NGX_HTTP_SEKISHO_CONNECTION_H
 
-#include <sys/un.h>
-
 #include "ngx_http_sekisho.h"
 #include "../../lib/ipc/message.h"
 

@@ -17,8 +17,3 @@ build/obj/tests/bench/nginx_radix.o: tests/bench/nginx_radix.c \
 
 build/bench/bench_policy: build/obj/tests/bench/nginx_radix.o \
         build/obj/tests/bench/mmdb_writer.o
-
-build/bench/mmdb_make: build/obj/tests/data/mmdb_make.o \
-        build/obj/tests/bench/mmdb_writer.o build/obj/libsekisho.a
-	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)

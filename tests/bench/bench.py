@@ -131,8 +131,9 @@ def gates(image, module):
         Configuration("gate", "gate, facility_action auto", load, http, on),
         Configuration("gate-fixed", "gate, facility_action view", load, http,
                       on + " facility_action view;"),
-        Configuration("gate-residue", "gate, facility_residue block", load,
-                      http, on + " facility_residue block;"),
+        # `block` is what the gate brings along where nothing is said.
+        Configuration("gate-no-residue", "gate, facility_residue off", load,
+                      http, on + " facility_residue off;"),
         Configuration("gate-dicomweb", "gate, auto, DICOMweb path", load, http,
                       on, DICOMWEB, "bare-dicomweb"),
     ]

@@ -135,14 +135,14 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max,
     size_t words = size / 4, at, from;
     uint32_t word;
 
-    if (words == 0 || seed % 4 == 0) {
+    if (words == 0 || seed % 16 == 0) {
         return LLVMFuzzerMutate(data, size, size_max);
     }
-    seed /= 4;
+    seed /= 16;
     at = 4 * ((seed >> 6) % words);
     from = 4 * ((seed >> 6) * UINT64_C(2654435761) % words);
     word = load_le32(data + at);
-    switch (seed % 8) {
+    switch (seed % 9) {
     case 0:
         word++;
         break;
@@ -163,6 +163,9 @@ LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t size_max,
         break;
     case 6:
         word += load_le32(data + from);
+        break;
+    case 7:
+        word = (seed >> 3) % 100;
         break;
     default:
         /* a section of one element more or less: what is padding, or was */

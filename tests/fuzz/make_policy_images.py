@@ -68,9 +68,10 @@ POLICIES = {
     "crowded6": "facility a { network 2001:db8::/32 "
                 + " ".join(f"2001:db8:{i:x}::/48" for i in range(1, 25, 2))
                 + "; }\nfacility b { network 2001:db8:3:4::/64 "
-                  "2001:db8:3:4::1 2001:db8:3:4::8/125 2001:db8:3:5::7; }",
+                  "2001:db8:3:6::7; }\nfacility c { network 2001:db8:3:4::1 "
+                  "2001:db8:3:4::8/125 2001:db8:3:5::7; }",
     "wide6": "facility a { network ::/1 8000::/3 fe80::/10 ffff::/16 "
-             "2001:db8::1 "
+             "2001:db8::1; }\nfacility b { network 2001:db8:: "
              "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff; }",
 }
 

@@ -214,6 +214,34 @@ a_shared_authority_is_refused_only_on_a_shared_prefix(void **state)
     policy_source_free(source);
 }
 
+/* The language drops what is given twice; a program may not. */
+static void
+a_facility_does_not_overlap_itself(void **state)
+{
+    policy_source_t *source = source_of(
+        "facility a { network 10.0.0.0/8; }"
+        "facility b { network 10.0.0.0/8; device required;"
+        "    certificate " PIN_11 "; }");
+    policy_source_facility_t *b = &source->facilities[1];
+    policy_source_network_t networks[2] = {b->networks[0], b->networks[0]};
+    policy_fingerprint_t pins[2] = {b->pins[0], b->pins[0]};
+    policy_certificate_t shown = certificate_of(0x11);
+    policy_request_t request = request_from("10.0.0.1");
+    policy_image_t *image;
+
+    (void) state;
+    b->networks = networks;
+    b->networks_count = 2;
+    b->pins = pins;
+    b->pins_count = 2;
+    image = compiled(source);
+    assert_allowed(image, &request, 0);
+    request.certificate = &shown;
+    assert_allowed(image, &request, 1);
+    policy_image_free(image);
+    policy_source_free(source);
+}
+
 static void
 no_set_of_overlaps_is_too_large(void **state)
 {
@@ -369,6 +397,7 @@ UNIT_TESTS(
     cmocka_unit_test(facilities_stay_in_the_order_of_the_file),
     cmocka_unit_test(overlaps_name_both_places),
     cmocka_unit_test(a_shared_authority_is_refused_only_on_a_shared_prefix),
+    cmocka_unit_test(a_facility_does_not_overlap_itself),
     cmocka_unit_test(no_set_of_overlaps_is_too_large),
     cmocka_unit_test(as_many_facilities_as_there_may_be_are_told_apart),
     cmocka_unit_test(more_facilities_than_there_may_be_are_refused),

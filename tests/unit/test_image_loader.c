@@ -12,6 +12,8 @@
 #include "../../lib/policy/image_layout.h"
 #include "image_walk.h"
 
+#define LONG_AGO 1000000000
+
 typedef struct {
     char folder[64];
     char path[96];
@@ -50,17 +52,24 @@ large_image(size_t *size)
     return bytes;
 }
 
-/* With a time stamp of the past, so that a change of it is seen at once. */
+/* A time stamp of the past, so that a change of it is seen at once. */
+static void
+set_time(const char *path, time_t seconds)
+{
+    const struct timespec times[2] = {{seconds, 0}, {seconds, 0}};
+
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
 static void
 put(const char *path, const uint8_t *bytes, size_t size)
 {
-    const struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}};
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, bytes, size), size);
-    assert_int_equal(futimens(fd, old), 0);
     assert_int_equal(close(fd), 0);
+    set_time(path, LONG_AGO);
 }
 
 static int
@@ -346,7 +355,21 @@ a_file_that_grows_meanwhile_is_refused(void **state)
     again(loader);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, "x", 1), 1);
+    assert_refused(loader, POLICY_IMAGE_CHANGED);
+
+    /* also if its time stamp is as before; and if that is all */
+    put(files->path, files->bytes, files->size);
+    loader = started(files->path);
+    again(loader);
+    assert_int_equal(write(fd, "x", 1), 1);
     (void) close(fd);
+    set_time(files->path, LONG_AGO);
+    assert_refused(loader, POLICY_IMAGE_CHANGED);
+
+    put(files->path, files->bytes, files->size);
+    loader = started(files->path);
+    again(loader);
+    set_time(files->path, LONG_AGO + 1);
     assert_refused(loader, POLICY_IMAGE_CHANGED);
 }
 
@@ -370,11 +393,7 @@ a_file_written_over_meanwhile_is_refused(void **state)
     again(loader);
     assert_int_equal(pwrite(fd, "x", 1, (off_t) files->size - 100), 1);
     (void) close(fd);
-    {
-        const struct timespec old[2] = {{1000000000, 0}, {1000000000, 0}};
-
-        assert_int_equal(utimensat(AT_FDCWD, files->path, old, 0), 0);
-    }
+    set_time(files->path, LONG_AGO);
     assert_refused(loader, POLICY_IMAGE_SEAL);
 }
 

@@ -167,7 +167,12 @@ a_name_that_is_a_posix_rule_is_read_as_a_file(void **state)
     (void) state;
     /* the same rule without a file of that name is no zone */
     assert_int_equal(zone_changes(SLICE("JST-9"), changes), -ENOENT);
-    assert_true(zone_changes(SLICE("EST5EDT"), changes) > 1);
+    /* Debian 13 has that file in tzdata-legacy */
+    if (access("/usr/share/zoneinfo/EST5EDT", R_OK) == 0) {
+        assert_true(zone_changes(SLICE("EST5EDT"), changes) > 1);
+    } else {
+        assert_int_equal(zone_changes(SLICE("EST5EDT"), changes), -ENOENT);
+    }
 }
 
 static void
