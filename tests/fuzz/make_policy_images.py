@@ -70,6 +70,11 @@ POLICIES = {
                 + "; }\nfacility b { network 2001:db8:3:4::/64 "
                   "2001:db8:3:6::7; }\nfacility c { network 2001:db8:3:4::1 "
                   "2001:db8:3:4::8/125 2001:db8:3:5::7; }",
+    # branches that tell in one step what all below them have in common
+    "branches": "facility a { network 10.0.0.0/8 2001:db8::/32; }\n"
+                "facility b { network "
+                + " ".join(f"10.1.2.{i} 2001:db8:1:2{i:02x}::/64"
+                           for i in range(1, 41, 2)) + "; }",
     "wide6": "facility a { network ::/1 8000::/3 fe80::/10 ffff::/16 "
              "2001:db8::1; }\nfacility b { network 2001:db8:: "
              "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff; }",

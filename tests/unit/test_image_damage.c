@@ -331,7 +331,7 @@ the_fuzzers_corpus_is_of_this_layout(void **state)
 {
     static const char *const names[] = {"nobody",     "one",      "rules",
                                         "candidates", "crowded4", "crowded6",
-                                        "wide6"};
+                                        "branches",   "wide6"};
     char path[128];
 
     (void) state;
