@@ -115,6 +115,28 @@ peer_send(peer_t *peer, const uint8_t *bytes, size_t size)
     return false;
 }
 
+/* False if some could not be sent: they come before any acknowledgement. */
+static bool
+send_refusals(peer_t *peer)
+{
+    front_t *front = peer->front;
+    uint8_t bytes[ANSWER_MAX];
+
+    while (front->refused_count > 0) {
+        const char *reason = recorder_reason(peer->server->recorder);
+        size_t size = message_write(bytes, sizeof(bytes), MESSAGE_REFUSED,
+                                    front->refused[0], reason, strlen(reason));
+
+        if (!peer_send(peer, bytes, size)) {
+            return false;
+        }
+        front->refused_count--;
+        memmove(front->refused, front->refused + 1,
+                front->refused_count * sizeof(front->refused[0]));
+    }
+    return true;
+}
+
 /* Tells what became of the records; acknowledgements are cumulative, so one
  * that did not fit is made up for by the next. */
 static void
@@ -123,20 +145,8 @@ peer_answer(peer_t *peer)
     front_t *front = peer->front;
     uint8_t bytes[ANSWER_MAX];
 
-    if (front == NULL) {
+    if (front == NULL || !send_refusals(peer)) {
         return;
-    }
-    while (front->refused_count > 0) {
-        const char *reason = recorder_reason(peer->server->recorder);
-        size_t size = message_write(bytes, sizeof(bytes), MESSAGE_REFUSED,
-                                    front->refused[0], reason, strlen(reason));
-
-        if (!peer_send(peer, bytes, size)) {
-            return;
-        }
-        front->refused_count--;
-        memmove(front->refused, front->refused + 1,
-                front->refused_count * sizeof(front->refused[0]));
     }
     if (front->durable > peer->acknowledged) {
         size_t size = message_write(bytes, sizeof(bytes), MESSAGE_ACK,
@@ -204,6 +214,12 @@ take_hello(peer_t *peer, const message_t *message)
     }
     peer->front = front;
     peer->acknowledged = front->durable;
+    /* WELCOME says that all up to its number are on disk: what was refused
+     * before the connection broke has to be known first */
+    if (!send_refusals(peer)) {
+        peer_cut_off(peer, "it does not read");
+        return false;
+    }
     (void) peer_send(peer, bytes,
                      message_write(bytes, sizeof(bytes), MESSAGE_WELCOME,
                                    front->durable, NULL, 0));
