@@ -171,6 +171,9 @@ http {{
         for name, port in self.ports.items():
             assert name.startswith("elsewhere") or self.listens(port), (
                 name + " does not listen:\n" + self.errors())
+        # the sockets listen before anybody is there to serve them
+        if "master_process off" not in self.text:
+            assert wait_for(self.workers, 20), self.errors()
 
     @staticmethod
     def listens(port):
