@@ -198,6 +198,7 @@ def fuzz(tally, seconds):
         work = f"{TOP}/build/fuzz-work/{name}"
         os.makedirs(work, exist_ok=True)
         command = [f"build/fuzz/{name}", f"-max_total_time={seconds}",
+                   "-timeout=10",
                    f"-artifact_prefix={TOP}/build/findings/{name}-",
                    "-print_final_stats=1", work,
                    f"{TOP}/tests/fuzz/corpus/{name}"]
