@@ -29,6 +29,15 @@ int client_checkpoint(client_t *client);
 /* The daemon's state as JSON; *text is malloc'ed with a NUL. */
 int client_report(client_t *client, char **text, size_t *size);
 
+/*
+ * Asks about a person or a place (otp_message.h), until the daemon answers:
+ * what it says is durable.  `answer` points into the client until its next
+ * call.  client_wipe() when it was about secrets; client_close() wipes, too.
+ */
+struct ask_s;
+int client_ask(client_t *client, const struct ask_s *ask, struct ask_s *answer);
+void client_wipe(client_t *client);
+
 /* Why the last call was refused; "" if it was not. */
 const char *client_reason(const client_t *client);
 

@@ -37,6 +37,8 @@ typedef enum {
     MESSAGE_REPORT,  /* from it: JSON text */
     MESSAGE_CHECKPOINT, /* to it: sign one now */
     MESSAGE_SIGNED,     /* from it: a checkpoint over all so far is on disk */
+    MESSAGE_ASK,        /* to it: about a person or a place; otp_message.h */
+    MESSAGE_ANSWER,     /* from it: under the same number */
     MESSAGE_TYPES
 } message_type_t;
 
