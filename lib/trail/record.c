@@ -71,6 +71,10 @@ static const struct {
     [RECORD_LOST] = {"lost", true},
     [RECORD_SKIPPED] = {"skipped", true},
     [RECORD_OF_FRONT] = {"of_front", false},
+    [RECORD_DEVICE] = {"device", false},
+    [RECORD_TTY] = {"tty", false},
+    [RECORD_FILES] = {"files", true},
+    [RECORD_FAILURES] = {"failures", true},
 };
 
 /* DICOM PS3.15 A.5.3: EventID, then EventTypeCode (both DCM). */
@@ -98,6 +102,14 @@ static const struct {
     [EVENT_KEY_CHANGED] = {"key-changed", 110113, 110137, true, true},
     [EVENT_POLICY_CHANGED] = {"policy-changed", 110113, 110129, true, true},
     [EVENT_TRAIL_READ] = {"trail-read", 110101, 0, false, true},
+    [EVENT_SIGN_IN] = {"sign-in", 110114, 110122, true, true},
+    [EVENT_CODE_ALERT] = {"code-alert", 110113, 0, true, true},
+    [EVENT_SESSION] = {"session", 0, 0, false, true},
+    [EVENT_SIGN_OUT] = {"sign-out", 110114, 110123, false, true},
+    [EVENT_WIPED] = {"wiped", 0, 0, false, true},
+    [EVENT_ENROLLMENT] = {"enrollment", 110113, 110137, true, true},
+    [EVENT_EMERGENCY_ON] = {"emergency-on", 110113, 110127, true, true},
+    [EVENT_EMERGENCY_OFF] = {"emergency-off", 110113, 110138, true, true},
 };
 
 const char *

@@ -85,6 +85,10 @@ typedef enum {
     RECORD_SKIPPED,  /* numbers of this front end just before this record that
                        rightly have none: they were refused */
     RECORD_OF_FRONT, /* gap: the front end that it is about */
+    RECORD_DEVICE,   /* of one-time codes: its name */
+    RECORD_TTY,      /* terminal, seat or display of a session */
+    RECORD_FILES,    /* wiped: how many files and folders went */
+    RECORD_FAILURES, /* consecutive wrong codes; wiped: what could not go */
     RECORD_FIELDS
 } record_field_t;
 
@@ -109,6 +113,14 @@ typedef enum {
     EVENT_KEY_CHANGED,
     EVENT_POLICY_CHANGED,
     EVENT_TRAIL_READ,
+    EVENT_SIGN_IN,      /* a second factor was asked: outcome 0 or 4 */
+    EVENT_CODE_ALERT,   /* not looked at (throttled, locked), or used twice */
+    EVENT_SESSION,      /* a session at a host began */
+    EVENT_SIGN_OUT,     /* … and ended: duration */
+    EVENT_WIPED,        /* what a session left on the terminal was removed */
+    EVENT_ENROLLMENT,   /* devices, recovery codes, locks: action, who, whose */
+    EVENT_EMERGENCY_ON, /* an emergency code was used */
+    EVENT_EMERGENCY_OFF, /* … its time is over, or the codes sealed anew */
     EVENT_COUNT
 } record_event_t;
 
