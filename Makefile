@@ -43,6 +43,7 @@ endif
 lib_sources    := $(sort $(wildcard lib/*/*.c))
 tool_sources   := $(sort $(wildcard tools/*.c))
 daemon_sources := $(sort $(wildcard daemon/*.c))
+pam_sources    := $(sort $(wildcard pam/*.c))
 module_sources := $(sort $(wildcard modules/*/*.c))
 unit_tests     := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 fuzz_targets   := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -52,7 +53,8 @@ man_pages      := $(patsubst docs/man/%.scd,build/man/%,$(wildcard docs/man/*.sc
 .PHONY: all check demo bench fuzz fault format format-check clang-warnings lint \
         install clean tests man
 
-all: build/bin/sekisho build/bin/sekishod build/lib/ngx_http_sekisho_module.so man
+all: build/bin/sekisho build/bin/sekishod build/lib/ngx_http_sekisho_module.so \
+     build/lib/pam_sekisho.so man
 
 # ---- The library, in three flavours: for use, for sanitizers, for fuzzing --
 
@@ -81,21 +83,21 @@ $(eval $(call library,fuzz))
 
 build/bin/sekisho: $(tool_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(QR_LIBS) -lcrypt
 
 build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
                             build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(QR_LIBS) -lcrypt
 
 build/bin/sekishod: $(daemon_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(EVENT_LIBS)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(EVENT_LIBS) $(OATH_LIBS) $(QR_LIBS)
 
 build/sanitize/bin/sekishod: $(daemon_sources:%.c=build/sanitize/%.o) \
                              build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(EVENT_LIBS)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(EVENT_LIBS) $(OATH_LIBS) $(QR_LIBS)
 
 # ---- The nginx module -------------------------------------------------------
 #
@@ -143,6 +145,18 @@ build/lib/ngx_http_sekisho_module.so: build/obj/nginx_modules.o \
 	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--version-script=modules/exports.map -o $@ \
 	    $(filter %.o %.a,$^) $(LIBS) $(MAXMIND_LIBS)
 
+# ---- The PAM module ---------------------------------------------------------
+#
+# Runs inside sshd and greeters: nothing heavy may come with it, so it takes
+# from the library what it calls and no more, and links libpam and libcrypt.
+
+build/lib/pam_sekisho.so: $(pam_sources:%.c=build/obj/%.o) \
+                          build/obj/libsekisho.a pam/exports.map
+	@mkdir -p $(@D)
+	$(Q)$(CC) -shared $(LDFLAGS) -Wl,--gc-sections -Wl,-z,defs \
+	    -Wl,--version-script=pam/exports.map -o $@ $(filter %.o %.a,$^) \
+	    -lpam -lcrypt
+
 # ---- Man pages --------------------------------------------------------------
 
 man: $(man_pages)
@@ -154,12 +168,12 @@ build/man/%: docs/man/%.scd
 # ---- Tests ------------------------------------------------------------------
 
 build/obj/tests/unit/test_%: build/obj/tests/unit/test_%.o build/obj/libsekisho.a
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(OATH_LIBS) $(QR_LIBS) -lcrypt -lcmocka
 build/sanitize/tests/unit/test_%: build/sanitize/tests/unit/test_%.o \
                                   build/sanitize/libsekisho.a
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) -lcmocka
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(OATH_LIBS) $(QR_LIBS) -lcrypt -lcmocka
 build/fuzz/fuzz_%: build/fuzz/tests/fuzz/fuzz_%.o build/fuzz/libsekisho.a
-	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS) $(OATH_LIBS) $(QR_LIBS) -lcrypt
 
 tests: all $(unit_tests:%=build/obj/tests/unit/%) \
        $(unit_tests:%=build/sanitize/tests/unit/%) \
@@ -179,7 +193,7 @@ fuzz: $(fuzz_targets:%=build/fuzz/%)
 
 build/bench/%: build/obj/tests/bench/%.o build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) -lcrypt
 
 bench: all $(bench_programs:%=build/bench/%)
 	@$(PYTHON) tests/bench/bench.py
@@ -203,6 +217,7 @@ format-check:
 clang-warnings: $(lib_sources:%.c=build/clang/%.o) \
                 $(tool_sources:%.c=build/clang/%.o) \
                 $(daemon_sources:%.c=build/clang/%.o) \
+                $(pam_sources:%.c=build/clang/%.o) \
                 $(module_sources:%.c=build/clang/%.o)
 build/clang/modules/%.o: modules/%.c build/nginx/ngx_auto_config.h Makefile
 	@mkdir -p $(@D)
@@ -214,7 +229,7 @@ build/clang/%.o: %.c Makefile
 lint: format-check
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 	    --enable=warning,performance,portability \
-	    --suppressions-list=tests/cppcheck.txt lib tools daemon
+	    --suppressions-list=tests/cppcheck.txt lib tools daemon pam
 	shellcheck configure .ci/run $$(git ls-files '*.sh')
 
 install: all
@@ -225,6 +240,8 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/lib/nginx/modules
 	install -m 644 build/lib/ngx_http_sekisho_module.so \
 	    $(DESTDIR)$(PREFIX)/lib/nginx/modules/
+	install -d $(DESTDIR)$(PREFIX)/lib/security
+	install -m 644 build/lib/pam_sekisho.so $(DESTDIR)$(PREFIX)/lib/security/
 	for page in $(man_pages); do \
 	    test -f $$page || continue; section=$${page##*.}; \
 	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$section; \
