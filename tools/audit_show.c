@@ -140,7 +140,7 @@ print_entry(trail_reader_t *reader, uint64_t index, slice_t entry,
         }
     }
     for (unsigned i = 0; i < RECORD_FIELDS; i++) {
-        if (record->cut >> i & 1) {
+        if (record_is_cut(record, i)) {
             print_field("was cut",
                         slice_of(record_field_name((record_field_t) i)));
         }

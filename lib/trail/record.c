@@ -8,7 +8,9 @@
 #define FIELD_HEAD 3   /* number, then two bytes of length */
 #define FIELD_CUT  255 /* the mask of fields that were cut */
 
-_Static_assert(RECORD_FIELDS <= 64, "masks of fields are 64 bits wide");
+_Static_assert(RECORD_FIELDS <= RECORD_CUT_SIZE * 8 &&
+                   RECORD_FIELDS < FIELD_CUT,
+               "a mask of fields has a bit for each");
 
 static const struct {
     const char *name;
@@ -75,6 +77,11 @@ static const struct {
     [RECORD_TTY] = {"tty", false},
     [RECORD_FILES] = {"files", true},
     [RECORD_FAILURES] = {"failures", true},
+    [RECORD_ISSUER] = {"issuer", false},
+    [RECORD_NAME] = {"name", false},
+    [RECORD_RULE] = {"rule", false},
+    [RECORD_UNTIL] = {"until", false},
+    [RECORD_FINDINGS] = {"findings", false},
 };
 
 /* DICOM PS3.15 A.5.3: EventID, then EventTypeCode (both DCM). */
@@ -110,6 +117,9 @@ static const struct {
     [EVENT_ENROLLMENT] = {"enrollment", 110113, 110137, true, true},
     [EVENT_EMERGENCY_ON] = {"emergency-on", 110113, 110127, true, true},
     [EVENT_EMERGENCY_OFF] = {"emergency-off", 110113, 110138, true, true},
+    [EVENT_PATIENT_LEARNED] = {"patient-learned", 0, 0, false, false},
+    [EVENT_REVIEW] = {"review", 110101, 0, true, true},
+    [EVENT_FINDING_QUIETED] = {"finding-quieted", 110113, 110129, true, true},
 };
 
 const char *
@@ -215,7 +225,7 @@ limit_values(record_t *record, size_t limit)
     for (unsigned i = 0; i < RECORD_FIELDS; i++) {
         if (record->values[i].size > limit) {
             record->values[i] = cut_text(record->values[i], limit);
-            record->cut |= UINT64_C(1) << i;
+            record_set_cut(record, i);
         }
     }
 }
@@ -223,7 +233,7 @@ limit_values(record_t *record, size_t limit)
 static size_t
 encoded_size(const record_t *record)
 {
-    size_t size = record->cut == 0 ? 0 : FIELD_HEAD + sizeof(record->cut);
+    size_t size = record->any_cut ? FIELD_HEAD + RECORD_CUT_SIZE : 0;
 
     for (unsigned i = 0; i < RECORD_FIELDS; i++) {
         if (record->values[i].size != 0) {
@@ -263,11 +273,9 @@ record_encode(const record_t *record, uint8_t *bytes, size_t capacity)
                                  fitting.values[i].size);
         }
     }
-    if (fitting.cut != 0) {
-        uint8_t mask[sizeof(fitting.cut)];
-
-        store_be64(mask, fitting.cut);
-        used += encode_field(bytes + used, FIELD_CUT, mask, sizeof(mask));
+    if (fitting.any_cut) {
+        used += encode_field(bytes + used, FIELD_CUT, fitting.cut,
+                             RECORD_CUT_SIZE);
     }
     return used;
 }
@@ -288,10 +296,11 @@ record_decode(const uint8_t *bytes, size_t size, record_t *record)
             return false;
         }
         if (bytes[0] == FIELD_CUT) {
-            if (length != sizeof(record->cut) || record->cut != 0) {
+            if (length != RECORD_CUT_SIZE || record->any_cut) {
                 return false;
             }
-            record->cut = load_be64(bytes + FIELD_HEAD);
+            memcpy(record->cut, bytes + FIELD_HEAD, RECORD_CUT_SIZE);
+            record->any_cut = true;
         } else {
             if (bytes[0] >= RECORD_FIELDS || record->values[bytes[0]].size != 0)
             {
@@ -358,10 +367,10 @@ render(const record_t *record, char *line, size_t capacity)
             json_text(&json, fields[i].name, value);
         }
     }
-    if (record->cut != 0) {
+    if (record->any_cut) {
         json_array(&json, "cut");
         for (unsigned i = 0; i < RECORD_FIELDS; i++) {
-            if (record->cut >> i & 1) {
+            if (record_is_cut(record, i)) {
                 json_string(&json, NULL, fields[i].name);
             }
         }

@@ -89,6 +89,11 @@ typedef enum {
     RECORD_TTY,      /* terminal, seat or display of a session */
     RECORD_FILES,    /* wiped: how many files and folders went */
     RECORD_FAILURES, /* consecutive wrong codes; wiped: what could not go */
+    RECORD_ISSUER,   /* of the Patient ID */
+    RECORD_NAME,     /* of the patient, where names are kept */
+    RECORD_RULE,     /* of findings: the rule's name */
+    RECORD_UNTIL,    /* RFC 3339 day: quiet until; the next review is due */
+    RECORD_FINDINGS, /* review: "ID=explained ID=escalated" */
     RECORD_FIELDS
 } record_field_t;
 
@@ -120,14 +125,33 @@ typedef enum {
     EVENT_WIPED,        /* what a session left on the terminal was removed */
     EVENT_ENROLLMENT,   /* devices, recovery codes, locks: action, who, whose */
     EVENT_EMERGENCY_ON, /* an emergency code was used */
-    EVENT_EMERGENCY_OFF, /* … its time is over, or the codes sealed anew */
+    EVENT_EMERGENCY_OFF,   /* … its time is over, or the codes sealed anew */
+    EVENT_PATIENT_LEARNED, /* an answer told whose study it is */
+    EVENT_REVIEW,          /* an officer has looked, and signs for it */
+    EVENT_FINDING_QUIETED, /* a rule is silenced for somebody, with a reason */
     EVENT_COUNT
 } record_event_t;
 
+#define RECORD_CUT_SIZE 16 /* bytes: a bit per field */
+
 typedef struct {
     slice_t values[RECORD_FIELDS]; /* size 0: not there; never owned */
-    uint64_t cut;                  /* bit per field that was cut on its way */
+    uint8_t cut[RECORD_CUT_SIZE];  /* the fields that were cut on their way */
+    bool any_cut;
 } record_t;
+
+static inline void
+record_set_cut(record_t *record, unsigned field)
+{
+    record->cut[field / 8] |= (uint8_t) (1u << field % 8);
+    record->any_cut = true;
+}
+
+static inline bool
+record_is_cut(const record_t *record, unsigned field)
+{
+    return record->any_cut && (record->cut[field / 8] >> field % 8 & 1) != 0;
+}
 
 const char *record_field_name(record_field_t field); /* never NULL */
 bool record_field_is_number(record_field_t field);
@@ -150,7 +174,7 @@ bool record_event_is_privileged(record_event_t event);
 /*
  * Encodes the fields as they travel: per field one byte of number, two of
  * length (big-endian), the bytes; fields that were cut follow under the number
- * 255 as a mask of 8 bytes.  Values are cut (on a UTF-8 boundary) to
+ * 255 as a mask of 16 bytes, the bit of field n being bit n % 8 of byte n / 8.  Values are cut (on a UTF-8 boundary) to
  * RECORD_VALUE_MAX, and further, the longest first, until the whole is at most
  * RECORD_SIZE_MAX bytes.  Returns the size, or 0 if `capacity` is too small.
  */

@@ -166,7 +166,7 @@ take_cut(reader_t *reader, record_t *record)
 {
     slice_t name;
 
-    if (record->cut != 0 || !take(reader, '[')) {
+    if (record->any_cut || !take(reader, '[')) {
         return false;
     }
     do {
@@ -177,7 +177,7 @@ take_cut(reader_t *reader, record_t *record)
         }
         field = record_field_find(name);
         if (field != RECORD_FIELDS) {
-            record->cut |= UINT64_C(1) << field;
+            record_set_cut(record, field);
         }
     } while (take(reader, ','));
     return take(reader, ']');

@@ -272,7 +272,7 @@ ngx_http_audit_encode_kept(const record_t *record, uint8_t *bytes)
                     value->size--;
                 }
 
-                kept.cut |= UINT64_C(1) << ngx_http_audit_kept[i];
+                record_set_cut(&kept, ngx_http_audit_kept[i]);
             }
         }
 
@@ -307,7 +307,8 @@ ngx_http_audit_record_close(ngx_http_audit_record_t *record,
             record->record.values[f] = kept.values[f];
         }
 
-        record->record.cut = kept.cut;
+        ngx_memcpy(record->record.cut, kept.cut, RECORD_CUT_SIZE);
+        record->record.any_cut = kept.any_cut;
     }
 
     ngx_http_audit_record_open(record, node->id);
