@@ -243,6 +243,7 @@ refuse(recorder_t *recorder, front_t *front, uint64_t number)
     front->refused[front->refused_count++] = number;
     front->skipped++;
     recorder->refused++;
+    recorder->own_refused += front == &recorder->own;
     recorder->answers_due = true;
 }
 
@@ -471,6 +472,12 @@ recorder_commit(recorder_t *recorder, int64_t now_ms)
     recorder->own.durable = recorder->own.taken;
     recorder->own.refused_count = 0; /* nobody waits for them */
     return error;
+}
+
+uint64_t
+recorder_own_refused(const recorder_t *recorder)
+{
+    return recorder->own_refused;
 }
 
 const char *

@@ -64,6 +64,15 @@ recorder_result_t recorder_take(recorder_t *recorder, front_t *front,
                                 uint64_t number, record_t *record,
                                 int64_t now_ms);
 
+/* A record of the daemon itself; completed and put into the batch, which is
+ * written before if it is full. */
+void recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
+                  int64_t now_ms);
+
+/* How many of those were refused so far: what is the same before and after a
+ * commit says that all between are on disk. */
+uint64_t recorder_own_refused(const recorder_t *recorder);
+
 /* Whether something waits for a commit, and whether it must not wait longer:
  * commit before the next recorder_take(). */
 bool recorder_pending(const recorder_t *recorder);

@@ -51,11 +51,8 @@ struct recorder_s {
     char reason[800];      /* of the last refusals */
 
     uint64_t received, refused, commits;
+    uint64_t own_refused; /* of them, the daemon's own */
 };
-
-/* A record of the daemon itself; completed and put into the batch. */
-void recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
-                  int64_t now_ms);
 
 /* Numbers of a front end are missing: recorded and logged. */
 void recorder_gap(recorder_t *recorder, const front_t *front, uint64_t from,

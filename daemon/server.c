@@ -10,12 +10,15 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/base/wipe.h"
 #include "log.h"
+#include "verifier.h"
 
 #define PEERS_MAX       1024
 #define PEERS_PER_UID   256
-#define HELLO_SECONDS   5  /* a peer that says nothing is cut off */
-#define PACKETS_AT_ONCE 64 /* of one peer, before the others have a turn */
+#define HELLO_SECONDS   5   /* a peer that says nothing is cut off */
+#define ASKED_SECONDS   300 /* one that asked may think that long */
+#define PACKETS_AT_ONCE 64  /* of one peer, before the others have a turn */
 #define BACKLOG         511
 #define ANSWER_MAX      (MESSAGE_HEAD_SIZE + MESSAGE_TEXT_MAX)
 #define SEND_BUFFER     (1 << 20) /* bytes */
@@ -33,12 +36,17 @@ struct peer_s {
     front_t *front;    /* after its hello */
     int64_t connected; /* Unix seconds */
     uint64_t acknowledged;
-    bool waiting; /* for `writable` */
+    bool waiting;   /* for `writable` */
+    int64_t asked;  /* Unix seconds, of its last question; 0: none */
+    bool deaf;      /* it does not take its answers: gone at the next tick */
+    bool named;     /* `user` was looked up */
+    char user[257]; /* "" if its uid has no name */
 };
 
 struct server_s {
     struct event_base *base;
     recorder_t *recorder;
+    verifier_t *verifier;
     const config_t *config;
     int fd;
     bool inherited;
@@ -68,6 +76,9 @@ peer_close(peer_t *peer)
 
     if (peer->front != NULL) {
         recorder_goodbye(server->recorder, peer->front, now_ms());
+    }
+    if (peer->asked != 0) {
+        verifier_forget(server->verifier, peer);
     }
     if (peer->next != NULL) {
         peer->next->previous = peer->previous;
@@ -169,6 +180,7 @@ answer_all(server_t *server)
 static void
 commit(server_t *server)
 {
+    verifier_commit(server->verifier, now_ms());
     if (recorder_pending(server->recorder)) {
         (void) recorder_commit(server->recorder, now_ms());
     }
@@ -310,6 +322,7 @@ send_report(peer_t *peer)
     json_int(&json, "peers", server->peers_count);
     json_int(&json, "cut_off", (int64_t) server->cut_off);
     recorder_report(server->recorder, &json, now_ms());
+    verifier_report(server->verifier, &json);
     json_end_object(&json);
     text = json_result(&json);
     (void) peer_send(peer, bytes,
@@ -340,6 +353,68 @@ take_checkpoint(peer_t *peer, const message_t *message)
     }
 }
 
+/* ---- Questions about persons and places ----------------------------------*/
+
+static void
+send_to_asker(void *context, const uint8_t *bytes, size_t size)
+{
+    peer_t *peer = context;
+
+    if (send(peer->fd, bytes, size, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        peer->deaf = true;
+    }
+}
+
+static asker_t
+asker_of(peer_t *peer)
+{
+    const config_t *config = peer->server->config;
+    uid_t uid = peer->credentials.uid;
+    asker_t asker = {.kind = ASKER_SELF,
+                     .uid = uid,
+                     .pid = peer->credentials.pid,
+                     .peer = peer};
+
+    if (uid == 0 || uid == geteuid()) {
+        asker.kind = ASKER_ROOT;
+        return asker;
+    }
+    for (unsigned i = 0; i < config->web_uids_count; i++) {
+        if (config->web_uids[i] == uid) {
+            asker.kind = ASKER_WEB;
+            return asker;
+        }
+    }
+    if (!peer->named) {
+        const struct passwd *account = getpwuid(uid);
+
+        if (account != NULL && strlen(account->pw_name) < sizeof(peer->user)) {
+            memcpy(peer->user, account->pw_name, strlen(account->pw_name) + 1);
+        }
+        peer->named = true;
+    }
+    asker.user = peer->user[0] == '\0' ? NULL : peer->user;
+    return asker;
+}
+
+static bool
+take_ask(peer_t *peer, const message_t *message)
+{
+    server_t *server = peer->server;
+    asker_t asker = asker_of(peer);
+
+    if (verifier_full(server->verifier)) {
+        commit(server);
+    }
+    peer->asked = now_ms() / 1000;
+    if (!verifier_take(server->verifier, &asker, message, now_ms())) {
+        peer_cut_off(peer, "bytes that are no question");
+        return false;
+    }
+    event_active(server->commit, EV_TIMEOUT, 0);
+    return true;
+}
+
 /* False when the peer is gone. */
 static bool
 take_message(peer_t *peer, const uint8_t *bytes, size_t size)
@@ -362,6 +437,8 @@ take_message(peer_t *peer, const uint8_t *bytes, size_t size)
     case MESSAGE_CHECKPOINT:
         take_checkpoint(peer, &message);
         return true;
+    case MESSAGE_ASK:
+        return take_ask(peer, &message);
     default:
         peer_cut_off(peer, "a message that only sekishod sends");
         return false;
@@ -378,6 +455,7 @@ on_readable(evutil_socket_t fd, short what, void *context)
     for (unsigned i = 0; i < PACKETS_AT_ONCE; i++) {
         ssize_t n = recv(fd, server->packet, sizeof(server->packet),
                          MSG_DONTWAIT | MSG_TRUNC);
+        bool secret, gone;
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
@@ -390,7 +468,13 @@ on_readable(evutil_socket_t fd, short what, void *context)
             peer_cut_off(peer, "a packet longer than any message");
             return;
         }
-        if (!take_message(peer, server->packet, (size_t) n)) {
+        /* a code or a secret stays in no buffer */
+        secret = n > 3 && server->packet[3] == MESSAGE_ASK;
+        gone = !take_message(peer, server->packet, (size_t) n);
+        if (secret) {
+            wipe_bytes(server->packet, (size_t) n);
+        }
+        if (gone) {
             return;
         }
     }
@@ -487,11 +571,18 @@ on_tick(evutil_socket_t fd, short what, void *context)
     (void) what;
     for (peer = server->peers; peer != NULL; peer = next) {
         next = peer->next;
-        if (peer->front == NULL && now / 1000 - peer->connected > HELLO_SECONDS)
-        {
+        if (peer->deaf) {
+            peer_cut_off(peer, "it does not take its answers");
+        } else if (peer->front == NULL && peer->asked != 0) {
+            if (now / 1000 - peer->asked > ASKED_SECONDS) {
+                peer_close(peer);
+            }
+        } else if (peer->front == NULL &&
+                   now / 1000 - peer->connected > HELLO_SECONDS) {
             peer_cut_off(peer, "it said nothing");
         }
     }
+    verifier_tick(server->verifier, now);
     recorder_tick(server->recorder, now);
     (void) event_add(server->tick, &second);
     commit(server);
@@ -555,12 +646,13 @@ server_open(struct event_base *base, recorder_t *recorder,
         free(server);
         return NULL;
     }
+    server->verifier = verifier_open(config, recorder, send_to_asker, now_ms());
     server->acceptable = event_new(base, server->fd, EV_READ | EV_PERSIST,
                                    on_acceptable, server);
     server->tick = event_new(base, -1, 0, on_tick, server);
     server->commit = event_new(base, -1, 0, on_commit, server);
     if (server->acceptable == NULL || server->tick == NULL ||
-        server->commit == NULL)
+        server->commit == NULL || server->verifier == NULL)
     {
         log_line(LOG_ERROR, "out of memory");
         server_close(server);
@@ -578,6 +670,7 @@ void
 server_configure(server_t *server, const config_t *config)
 {
     server->config = config;
+    verifier_configure(server->verifier, config, now_ms());
     for (peer_t *peer = server->peers; peer != NULL; peer = peer->next) {
         peer->web = is_web(config, peer->credentials.uid);
     }
@@ -596,12 +689,14 @@ server_close(server_t *server)
         next = peer->next;
         on_readable(peer->fd, 0, peer);
     }
-    if (server->commit != NULL && server->tick != NULL) {
+    if (server->commit != NULL && server->tick != NULL &&
+        server->verifier != NULL) {
         commit(server);
     }
     while (server->peers != NULL) {
         peer_close(server->peers);
     }
+    verifier_close(server->verifier, now_ms());
     if (server->tick != NULL) {
         event_free(server->tick);
     }

@@ -39,6 +39,8 @@ static const group_t groups[] = {
     {"policy", policy_commands},
     {"audit", audit_commands},
     {"trail", trail_commands},
+    {"otp", otp_commands},
+    {"doctor", doctor_commands},
     {NULL, NULL},
 };
 

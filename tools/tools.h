@@ -166,6 +166,8 @@ int print_json(const char *command, slice_t json);
 extern const command_t *const policy_commands[];
 extern const command_t *const trail_commands[];
 extern const command_t *const audit_commands[];
+extern const command_t *const otp_commands[];
+extern const command_t *const doctor_commands[];
 
 /* argv[0] is "classify"; takes --help; returns the exit status. */
 int cmd_classify(int argc, char **argv);

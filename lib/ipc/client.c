@@ -12,11 +12,13 @@
 #include <unistd.h>
 
 #include "../base/wipe.h"
+#include "otp_message.h"
 
 struct client_s {
     int fd;
     int deadline_ms;
     uint64_t number; /* of the last record sent */
+    uint64_t asked;  /* of the last question */
     char reason[256];
     uint8_t packet[MESSAGE_SIZE_MAX];
 };
@@ -130,9 +132,11 @@ ask(client_t *client, size_t size, message_type_t expected, uint64_t number,
             client->reason[length] = '\0';
             return -ENOSPC;
         }
-        /* an ACK covers all numbers up to its own */
+        /* an ACK covers all numbers up to its own; an ANSWER to a question
+         * that we gave up waiting for is none to this one */
         if (answer->type == expected &&
-            (expected != MESSAGE_ACK || answer->number >= number))
+            (expected != MESSAGE_ACK || answer->number >= number) &&
+            (expected != MESSAGE_ANSWER || answer->number == number))
         {
             return 0;
         }
@@ -171,6 +175,10 @@ client_open(const char *socket_path, slice_t source, int deadline_ms,
         error = errno == EAGAIN ? -ETIMEDOUT : -errno;
         goto failed;
     }
+    if (source.size == 0) {
+        *result = client;
+        return 0;
+    }
     if (getrandom(hello.front, sizeof(hello.front), 0) !=
         (ssize_t) sizeof(hello.front))
     {
@@ -201,7 +209,34 @@ client_close(client_t *client)
     if (client->fd >= 0) {
         (void) close(client->fd);
     }
+    client_wipe(client);
     free(client);
+}
+
+int
+client_ask(client_t *client, const ask_t *question, ask_t *answer)
+{
+    message_t message;
+    int result;
+
+    memset(answer, 0, sizeof(*answer));
+    client->asked++;
+    result = ask(client,
+                 ask_write(client->packet, sizeof(client->packet), MESSAGE_ASK,
+                           client->asked, question),
+                 MESSAGE_ANSWER, client->asked, &message);
+    if (result == 0 && !ask_parse(&message, answer)) {
+        result = -EPROTO;
+    }
+    return result;
+}
+
+void
+client_wipe(client_t *client)
+{
+    if (client != NULL) {
+        wipe_bytes(client->packet, sizeof(client->packet));
+    }
 }
 
 int

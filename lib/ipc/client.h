@@ -12,7 +12,8 @@ typedef struct client_s client_t;
 
 /*
  * Connects and says hello, in at most `deadline_ms` milliseconds; the same
- * bound then holds for each call below.  0, or a negative errno: -ENOENT and
+ * bound then holds for each call below.  An empty `source` says no hello: such
+ * a client is not remembered, and may ask, but has no records to send.  0, or a negative errno: -ENOENT and
  * -ECONNREFUSED (no daemon), -EACCES, -ETIMEDOUT, -EPROTO (not our protocol,
  * or cut off by the daemon: see its log).
  */

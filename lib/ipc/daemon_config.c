@@ -5,6 +5,7 @@
 #include <sys/un.h>
 
 #include "../base/value.h"
+#include "otp_message.h"
 
 #define JOURNAL_MIN   (UINT64_C(1) << 20)
 #define JOURNAL_MAX   (UINT64_C(4) << 30)
@@ -185,16 +186,166 @@ read_orphan(reader_t *reader, const conf_directive_t *directive)
                   &reader->config->orphan_seconds);
 }
 
+/* ---- One-time codes and places -------------------------------------------*/
+
+static void
+read_otp_store(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->otp_store = absolute_path(reader, directive, 1);
+}
+
+static void
+read_otp_key(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->otp_key = absolute_path(reader, directive, 1);
+}
+
+static void
+read_emergency(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->emergency = absolute_path(reader, directive, 1);
+}
+
+static void
+read_otp_issuer(reader_t *reader, const conf_directive_t *directive)
+{
+    slice_t text = directive->words[1].text;
+    bool good = text.size > 0 && text.size <= CONFIG_ISSUER_MAX;
+
+    for (size_t i = 0; good && i < text.size; i++) {
+        /* the colon parts issuer and account in an otpauth label */
+        good = (unsigned char) text.data[i] >= 0x20 && text.data[i] != 0x7f &&
+               text.data[i] != ':';
+    }
+    if (!good) {
+        char quote[CONF_QUOTE_MAX];
+
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "\"%s\" is no issuer: write 1 to %d bytes without a colon "
+                   "or control characters, as \"Aoba Hospital\"",
+                   conf_quote(text, quote), CONFIG_ISSUER_MAX);
+    }
+    reader->config->otp_issuer = text;
+}
+
+static bool
+read_switch(reader_t *reader, const conf_directive_t *directive)
+{
+    slice_t text = directive->words[1].text;
+    char quote[CONF_QUOTE_MAX];
+
+    if (!slice_is(text, "on") && !slice_is(text, "off")) {
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "\"%s\" is neither \"on\" nor \"off\"",
+                   conf_quote(text, quote));
+    }
+    return slice_is(text, "on");
+}
+
+static void
+read_places(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->places_off = !read_switch(reader, directive);
+}
+
+static void
+read_self_service(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->otp_self_service_off = !read_switch(reader, directive);
+}
+
+/* Of otp_rules_t; the bounds are those of lib/otp/otp.h. */
+static const struct {
+    const char *name;
+    bool duration;
+    uint32_t low, high;
+    size_t offset;
+} rules[] = {
+    {"otp_window", false, 0, 10, offsetof(otp_rules_t, window_steps)},
+    {"otp_look_ahead", false, 1, 100, offsetof(otp_rules_t, hotp_look_ahead)},
+    {"otp_drift", false, 0, 20, offsetof(otp_rules_t, drift_steps_max)},
+    {"otp_wait_from", false, 1, OTP_LOCK_MAX, offsetof(otp_rules_t, wait_from)},
+    {"otp_wait", true, 1, 3600, offsetof(otp_rules_t, wait_seconds_max)},
+    {"otp_lock_at", false, 1, OTP_LOCK_MAX, offsetof(otp_rules_t, lock_at)},
+    {"otp_source_lock_at", false, 1, 100000,
+     offsetof(otp_rules_t, source_lock_at)},
+    {"otp_source_forget", true, 1, 86400,
+     offsetof(otp_rules_t, source_forget_seconds)},
+    {"otp_clock_back", true, 0, 300, offsetof(otp_rules_t, clock_back_seconds)},
+};
+
+static void
+read_rule(reader_t *reader, const conf_directive_t *directive)
+{
+    slice_t text = directive->words[1].text;
+    uint64_t number = 0;
+    size_t i = 0;
+
+    while (!slice_is(directive->words[0].text, rules[i].name)) {
+        i++;
+    }
+    if (rules[i].duration) {
+        read_duration(reader, directive, rules[i].low, rules[i].high, &number);
+    } else if (!ask_number_parse(text, rules[i].high, &number) ||
+               number < rules[i].low)
+    {
+        char quote[CONF_QUOTE_MAX];
+
+        report_add(reader->report, REPORT_ERROR, conf_place(directive, 1),
+                   "\"%s\" is no number between %u and %u",
+                   conf_quote(text, quote), rules[i].low, rules[i].high);
+    }
+    *(uint32_t *) ((char *) &reader->config->otp_rules +
+                   rules[i].offset) = (uint32_t) number;
+}
+
+otp_rules_t
+config_otp_rules(const config_t *config, const otp_rules_t *defaults)
+{
+    otp_rules_t result = *defaults;
+
+    for (size_t i = 0; i < COUNT(rules); i++) {
+        uint32_t given;
+
+        memcpy(&given, (const char *) &config->otp_rules + rules[i].offset,
+               sizeof(given));
+        if (given != CONFIG_NOT_GIVEN) {
+            memcpy((char *) &result + rules[i].offset, &given, sizeof(given));
+        }
+    }
+    return result;
+}
+
 static const struct {
     const char *name;
     uint32_t words_max;
     read_fn read;
 } directives[] = {
-    {"socket", 1, read_socket},       {"trail", 1, read_trail},
-    {"origin", 1, read_origin},       {"key", CONFIG_KEYS_MAX, read_key},
-    {"policy", 1, read_policy},       {"web-user", 8, read_web_user},
-    {"journal", 1, read_journal},     {"reserve", 1, read_reserve},
-    {"heartbeat", 1, read_heartbeat}, {"interrupted", 1, read_orphan},
+    {"socket", 1, read_socket},
+    {"trail", 1, read_trail},
+    {"origin", 1, read_origin},
+    {"key", CONFIG_KEYS_MAX, read_key},
+    {"policy", 1, read_policy},
+    {"web-user", 8, read_web_user},
+    {"journal", 1, read_journal},
+    {"reserve", 1, read_reserve},
+    {"heartbeat", 1, read_heartbeat},
+    {"interrupted", 1, read_orphan},
+    {"places", 1, read_places},
+    {"emergency", 1, read_emergency},
+    {"otp_store", 1, read_otp_store},
+    {"otp_key", 1, read_otp_key},
+    {"otp_issuer", 1, read_otp_issuer},
+    {"otp_self_service", 1, read_self_service},
+    {"otp_window", 1, read_rule},
+    {"otp_look_ahead", 1, read_rule},
+    {"otp_drift", 1, read_rule},
+    {"otp_wait_from", 1, read_rule},
+    {"otp_wait", 1, read_rule},
+    {"otp_lock_at", 1, read_rule},
+    {"otp_source_lock_at", 1, read_rule},
+    {"otp_source_forget", 1, read_rule},
+    {"otp_clock_back", 1, read_rule},
 };
 
 static void
@@ -257,6 +408,14 @@ check_whole(reader_t *reader, const char *path)
                    "\"reserve\" is more than half of \"journal\": make the "
                    "journal larger");
     }
+    if (config->otp_rules.lock_at != CONFIG_NOT_GIVEN &&
+        config->otp_rules.wait_from != CONFIG_NOT_GIVEN &&
+        config->otp_rules.wait_from > config->otp_rules.lock_at)
+    {
+        report_add(reader->report, REPORT_ERROR, place,
+                   "\"otp_wait_from\" is above \"otp_lock_at\": nobody would "
+                   "ever wait; make it smaller");
+    }
     if (config->web_uids_count == 0) {
         report_add(reader->report, REPORT_WARNING, place,
                    "no \"web-user\": only root can send records, so nginx "
@@ -285,6 +444,10 @@ config_read(const char *path, report_t *report)
     config->reserve_bytes = UINT64_C(8) << 20;
     config->heartbeat_seconds = HEARTBEAT_MAX;
     config->orphan_seconds = 60;
+    config->otp_key = "/etc/sekisho/otp.key";
+    config->otp_issuer = SLICE("Sekisho");
+    config->emergency = "/var/lib/sekisho/emergency";
+    memset(&config->otp_rules, 0xff, sizeof(config->otp_rules));
     config->conf = conf_new(report);
     if (config->conf == NULL ||
         conf_parse_file(config->conf, path, NULL, &first) < 0)

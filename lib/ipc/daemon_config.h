@@ -10,10 +10,15 @@
 #include <sys/types.h>
 
 #include "../base/conf.h"
+#include "../otp/otp.h"
 
 #define CONFIG_FILE         "/etc/sekisho/sekishod.conf"
 #define CONFIG_WEB_UIDS_MAX 8
 #define CONFIG_KEYS_MAX     2
+#define CONFIG_ISSUER_MAX   64 /* bytes */
+
+/* A number of otp_rules_t that is not given: otp_rules_default() has it. */
+#define CONFIG_NOT_GIVEN UINT32_MAX
 
 typedef struct {
     conf_t *conf; /* owns the texts below */
@@ -30,6 +35,13 @@ typedef struct {
     uint64_t reserve_bytes;
     uint64_t heartbeat_seconds;
     uint64_t orphan_seconds; /* an opening whose front end is gone this long */
+    bool places_off;         /* doors are not asked for a place */
+    const char *otp_store;   /* NULL: no one-time codes here */
+    const char *otp_key;
+    slice_t otp_issuer; /* shown by phones */
+    otp_rules_t otp_rules;
+    bool otp_self_service_off;
+    const char *emergency; /* folder of the hosts' emergency codes */
 } config_t;
 
 /*
@@ -38,5 +50,9 @@ typedef struct {
  */
 config_t *config_read(const char *path, report_t *report);
 void config_free(config_t *config);
+
+/* The rules with the defaults where the configuration says nothing. */
+otp_rules_t config_otp_rules(const config_t *config,
+                             const otp_rules_t *defaults);
 
 #endif

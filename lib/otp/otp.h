@@ -121,6 +121,24 @@ int otp_begin(otp_store_t *store);
 int otp_commit(otp_store_t *store);
 void otp_rollback(otp_store_t *store);
 
+/*
+ * How often the store has changed, ever; with the greatest time it has seen.
+ * An older copy of the store put in its place has a smaller one.  otp_open()
+ * compares it to PATH.high, a small file beside the store that is written with
+ * each commit; who keeps it elsewhere as well (the trail) also sees that both
+ * files have been put back.
+ */
+uint64_t otp_generation(const otp_store_t *store, int64_t *greatest_ms);
+/* The store is older than PATH.high says: every code is OTP_CLOCK. */
+bool otp_stale(const otp_store_t *store);
+/*
+ * An administrator's word that the clock is right and the store is the one to
+ * go on with.  Ends OTP_CLOCK; codes of steps up to now are good no more, as
+ * some of them may have been used.  Counters of HOTP and recovery codes used
+ * since the copy was made are good again: make those anew.
+ */
+int otp_clock_accept(otp_store_t *store, int64_t now_ms);
+
 typedef struct {
     slice_t user;
     slice_t code;   /* as typed: spaces and hyphens are ignored */
@@ -166,14 +184,15 @@ int otp_grace(otp_store_t *store, slice_t user, int64_t now_ms,
 
 /*
  * A new device, pending until otp_confirm() saw one code of it.  A pending
- * one of that name is replaced; a confirmed one is -EEXIST.  The secret (20
+ * one of that name is replaced; a confirmed one is -EEXIST; -EDQUOT above
+ * OTP_DEVICES_MAX; -EINVAL for a name or a parameter.  The secret (20
  * bytes for SHA1, 32, 64) is made here and given out once; the caller wipes.
  */
 int otp_enroll(otp_store_t *store, slice_t user, slice_t device,
                const otp_parameters_t *parameters, int64_t now_ms,
                uint8_t secret[OTP_SECRET_MAX], size_t *secret_size);
-/* -EAGAIN: not the code; counted, after five the pending device is removed.
- * That code is used up by it. */
+/* -EAGAIN: not the code; counted, after five the pending device is removed
+ * (-ENOENT).  That code is used up by it.  -ESTALE: as OTP_CLOCK. */
 int otp_confirm(otp_store_t *store, slice_t user, slice_t device, slice_t code,
                 int64_t now_ms);
 /* A confirmed device with a secret from elsewhere. */
@@ -215,5 +234,14 @@ int otp_rekey(otp_store_t *store, uint32_t count, uint64_t *left);
 size_t otp_uri(char *text, size_t capacity, slice_t issuer, slice_t user,
                const otp_parameters_t *parameters, const uint8_t *secret,
                size_t secret_size);
+
+/*
+ * `data` as a QR code (ISO/IEC 18004, level L) in UTF-8 half blocks, two rows
+ * of modules a line, a margin of two modules.  What is light in the code is
+ * drawn: right on a dark terminal.  The size, or 0 if it does not fit; the
+ * caller wipes.
+ */
+#define OTP_QR_TEXT_MAX 32768
+size_t otp_qr_text(char *text, size_t capacity, slice_t data);
 
 #endif

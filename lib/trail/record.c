@@ -82,6 +82,7 @@ static const struct {
     [RECORD_RULE] = {"rule", false},
     [RECORD_UNTIL] = {"until", false},
     [RECORD_FINDINGS] = {"findings", false},
+    [RECORD_BY] = {"by", false},
 };
 
 /* DICOM PS3.15 A.5.3: EventID, then EventTypeCode (both DCM). */

@@ -94,6 +94,7 @@ typedef enum {
     RECORD_RULE,     /* of findings: the rule's name */
     RECORD_UNTIL,    /* RFC 3339 day: quiet until; the next review is due */
     RECORD_FINDINGS, /* review: "ID=explained ID=escalated" */
+    RECORD_BY,       /* enrollment: who did it; `user` is whose it is */
     RECORD_FIELDS
 } record_field_t;
 
