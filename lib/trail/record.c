@@ -71,6 +71,7 @@ static const struct {
     [RECORD_LOST] = {"lost", true},
     [RECORD_SKIPPED] = {"skipped", true},
     [RECORD_OF_FRONT] = {"of_front", false},
+    [RECORD_FILE] = {"file", false},
 };
 
 /* DICOM PS3.15 A.5.3: EventID, then EventTypeCode (both DCM). */
@@ -280,6 +281,13 @@ record_decode(const uint8_t *bytes, size_t size, record_t *record)
                 return false;
             }
             record->cut = load_be64(bytes + FIELD_HEAD);
+            /* as with fields: none that is not known here, which would be
+             * rendered as a cut of nothing */
+            if (record->cut == 0 ||
+                (record->cut & ~(UINT64_MAX >> (64 - RECORD_FIELDS))) != 0)
+            {
+                return false;
+            }
         } else {
             if (bytes[0] >= RECORD_FIELDS || record->values[bytes[0]].size != 0)
             {
