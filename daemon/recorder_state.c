@@ -222,6 +222,7 @@ close_orphans(recorder_t *recorder, int64_t now_ms)
     }
 }
 
+/* After a heartbeat, which has told all their numbers. */
 static void
 forget_fronts(recorder_t *recorder, int64_t now_ms)
 {
@@ -229,8 +230,14 @@ forget_fronts(recorder_t *recorder, int64_t now_ms)
     front_t *front;
 
     while ((front = table_next(recorder->fronts, &place)) != NULL) {
+        /* nginx's workers come back under their name, others never do, nor
+         * anybody who has nothing to come back for */
+        bool may_return = strcmp(front->source, "nginx") == 0 &&
+                          (front->taken > 0 || front->refused_count > 0);
+
         if (front->connections == 0 &&
-            now_ms / 1000 - front->seen > FRONT_FORGET_S) {
+            (!may_return || now_ms / 1000 - front->seen > FRONT_FORGET_S))
+        {
             (void) table_remove(recorder->fronts, front->id);
             free_front(front);
         }

@@ -25,11 +25,10 @@ struct recording_s {
 static const char *
 why_not(const client_t *client, int error)
 {
-    return error == -ENOSPC   ? client_reason(client)
+    return error == -ENOSPC && client != NULL ? client_reason(client)
            : error == -EPROTO ? "the daemon cut the connection: see its log"
                               : strerror(-error);
 }
-
 
 /* STATUS_OK if the administrator wants to do without. */
 static int
@@ -51,7 +50,6 @@ do_without(const recording_t *recording, const char *where, const char *why)
     return STATUS_OK;
 }
 
-
 /* Whether this host, or the caller, names a daemon at all.  A configuration
  * that cannot be read is one: it must not be the way around the record. */
 static bool
@@ -62,7 +60,6 @@ is_configured(const arguments_t *arguments)
            access(CONFIG_FILE, F_OK) == 0 ||
            (errno != ENOENT && errno != ENOTDIR);
 }
-
 
 static int
 connect_daemon(const arguments_t *arguments, recording_t *recording)
@@ -94,7 +91,6 @@ connect_daemon(const arguments_t *arguments, recording_t *recording)
     return STATUS_OK;
 }
 
-
 int
 recording_open(const arguments_t *arguments, recording_t **result)
 {
@@ -112,7 +108,6 @@ recording_open(const arguments_t *arguments, recording_t **result)
     return connect_daemon(arguments, recording);
 }
 
-
 void
 recording_close(recording_t *recording)
 {
@@ -122,7 +117,6 @@ recording_close(recording_t *recording)
         free(recording);
     }
 }
-
 
 static int
 send_change(recording_t *recording, const policy_change_t *change,
@@ -150,7 +144,6 @@ send_change(recording_t *recording, const policy_change_t *change,
     return client_record(recording->client, &record);
 }
 
-
 int
 recording_change(recording_t *recording, const policy_change_t *change)
 {
@@ -167,7 +160,6 @@ recording_change(recording_t *recording, const policy_change_t *change)
     recording->recorded = true;
     return STATUS_OK;
 }
-
 
 void
 recording_failure(recording_t *recording, const policy_change_t *change)
