@@ -134,7 +134,7 @@ def test_user_group_and_folders(installed, tmp_path):
                           "var/lib/sekisho/trail")}
     assert found == {
         "etc/sekisho": (0, 0, 0o755),
-        "var/lib/sekisho": (uid, gid, 0o755),
+        "var/lib/sekisho": (0, 0, 0o755),
         "var/lib/sekisho/trail": (uid, groups["sekisho-audit"], 0o2750)}
 
 
