@@ -224,7 +224,8 @@ fuzz: $(fuzz_targets:%=build/fuzz/%)
 
 build/bench/%: build/obj/tests/bench/%.o build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) -lcrypt
+	$(Q)$(CC) $(LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS) \
+	    $(MAXMIND_LIBS) $(OATH_LIBS) -lcrypt
 
 bench: all $(bench_programs:%=build/bench/%)
 	@$(PYTHON) tests/bench/bench.py
@@ -263,6 +264,12 @@ lint: format-check
 	    --suppressions-list=tests/cppcheck.txt lib tools daemon pam
 	shellcheck configure .ci/run $$(git ls-files '*.sh')
 
+# Nothing is written outside $(DESTDIR).  The units name the daemon where it is
+# put; users and folders are made by systemd-sysusers and systemd-tmpfiles.
+SYSTEMD_PREFIX ?= $(PREFIX)/lib
+docs := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md)
+examples := $(wildcard conf-examples/*.conf conf-examples/nginx/*.conf)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 build/bin/sekisho $(DESTDIR)$(PREFIX)/bin/
@@ -277,6 +284,22 @@ install: all
 	    test -f $$page || continue; section=$${page##*.}; \
 	    install -d $(DESTDIR)$(PREFIX)/share/man/man$$section; \
 	    install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$$section/; \
+	done
+	install -d $(DESTDIR)$(SYSTEMD_PREFIX)/systemd/system
+	for unit in sekishod.service sekishod.socket; do \
+	    sed 's|/usr/sbin/sekishod|$(PREFIX)/sbin/sekishod|' \
+	        conf-examples/systemd/$$unit > build/$$unit; \
+	    install -m 644 build/$$unit \
+	        $(DESTDIR)$(SYSTEMD_PREFIX)/systemd/system/; \
+	done
+	for kind in sysusers tmpfiles; do \
+	    install -d $(DESTDIR)$(SYSTEMD_PREFIX)/$$kind.d; \
+	    install -m 644 conf-examples/systemd/$$kind.conf \
+	        $(DESTDIR)$(SYSTEMD_PREFIX)/$$kind.d/sekisho.conf; \
+	done
+	for file in $(docs) $(examples); do \
+	    folder=$(DESTDIR)$(PREFIX)/share/doc/sekisho/$$(dirname $$file); \
+	    install -d $$folder; install -m 644 $$file $$folder/; \
 	done
 
 clean:

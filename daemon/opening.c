@@ -5,8 +5,12 @@
 bool
 openings_init(openings_t *openings)
 {
-    *openings = (openings_t){.by_id = table_new(), .instances = table_new()};
-    return openings->by_id != NULL && openings->instances != NULL;
+    *openings = (openings_t){.by_id = table_new(),
+                             .instances = table_new(),
+                             .closed = table_new(),
+                             .ring = calloc(OPENINGS_CLOSED, sizeof(closed_t))};
+    return openings->by_id != NULL && openings->instances != NULL &&
+           openings->closed != NULL && openings->ring != NULL;
 }
 
 void
@@ -25,6 +29,8 @@ openings_free(openings_t *openings)
     }
     table_free(openings->by_id);
     table_free(openings->instances);
+    table_free(openings->closed);
+    free(openings->ring);
 }
 
 instance_t *
@@ -120,6 +126,38 @@ openings_remove(openings_t *openings, opening_t *opening)
         openings->oldest = opening->newer;
     }
     free(opening);
+}
+
+void
+openings_close(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE],
+               bool interrupted)
+{
+    closed_t *place = table_find(openings->closed, id);
+
+    if (place == NULL) {
+        place = &openings->ring[openings->ring_next];
+        openings->ring_next = (openings->ring_next + 1) % OPENINGS_CLOSED;
+        /* the place's last user, if it is still noted there */
+        if (table_find(openings->closed, place->id) == place) {
+            (void) table_remove(openings->closed, place->id);
+        }
+        memcpy(place->id, id, TABLE_KEY_SIZE);
+        /* without memory a repeated close is told twice, no more */
+        (void) table_set(openings->closed, place->id, place);
+    }
+    place->interrupted = interrupted;
+}
+
+void
+openings_reopen(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE])
+{
+    (void) table_remove(openings->closed, id);
+}
+
+const closed_t *
+openings_closed(const openings_t *openings, const uint8_t id[TABLE_KEY_SIZE])
+{
+    return table_find(openings->closed, id);
 }
 
 bool

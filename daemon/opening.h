@@ -30,10 +30,22 @@ struct instance_s {
     opening_t *openings;
 };
 
+/* Openings that were closed, the newest of them: a worker that takes over from
+ * a dead one may send the same opening or close once more. */
+#define OPENINGS_CLOSED 65536
+
+typedef struct {
+    uint8_t id[TABLE_KEY_SIZE];
+    bool interrupted; /* by the daemon: the front end's close tells more */
+} closed_t;
+
 typedef struct {
     table_t *by_id;
     table_t *instances;
     opening_t *newest, *oldest;
+    table_t *closed; /* by id, to its place below */
+    closed_t *ring;  /* OPENINGS_CLOSED, used in turn */
+    size_t ring_next;
 } openings_t;
 
 bool openings_init(openings_t *openings);
@@ -50,6 +62,13 @@ bool openings_add(openings_t *openings, instance_t *instance,
 opening_t *openings_find(const openings_t *openings,
                          const uint8_t id[TABLE_KEY_SIZE]);
 void openings_remove(openings_t *openings, opening_t *opening);
+
+/* Notes that it is closed; forgets that again; what is noted, or NULL. */
+void openings_close(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE],
+                    bool interrupted);
+void openings_reopen(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE]);
+const closed_t *openings_closed(const openings_t *openings,
+                                const uint8_t id[TABLE_KEY_SIZE]);
 
 /* 32 lower-case hexadecimal digits <-> 16 bytes. */
 bool opening_id_parse(slice_t text, uint8_t id[TABLE_KEY_SIZE]);

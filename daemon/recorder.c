@@ -57,6 +57,7 @@ add_entry(recorder_t *recorder, front_t *front, uint64_t number,
                        .privileged = record_event_is_privileged(event)};
     front->skipped = 0;
     recorder->entries_count++;
+    recorder->since_heartbeat++;
     recorder->lines_size += entry->size + BATCH_LINE_SPARE;
     recorder->security |= record_event_is_security(event);
 }
@@ -64,9 +65,14 @@ add_entry(recorder_t *recorder, front_t *front, uint64_t number,
 static slice_t
 number_text(uint64_t number, char text[24])
 {
-    int n = snprintf(text, 24, "%llu", (unsigned long long) number);
+    size_t at = 24;
 
-    return (slice_t){text, (size_t) n};
+    /* for each record: no printf() */
+    do {
+        text[--at] = (char) ('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return (slice_t){text + at, 24 - at};
 }
 
 static void
@@ -169,13 +175,14 @@ recorder_number(slice_t text)
     return number;
 }
 
-/* An opening, or the end of one.  False if the opening is on its way or on
- * disk already: another worker was faster, and the record is not repeated. */
+/* An opening, or the end of one.  False if it is on its way or on disk
+ * already: another worker was faster, and the record is not repeated. */
 static bool
 note_opening(recorder_t *recorder, const front_t *front, record_event_t event,
              const record_t *record, int64_t now_ms)
 {
     uint8_t id[TABLE_KEY_SIZE];
+    const closed_t *closed;
     instance_t *instance;
     opening_t *opening;
 
@@ -183,16 +190,23 @@ note_opening(recorder_t *recorder, const front_t *front, record_event_t event,
         opening_id_parse(record->values[RECORD_OPEN], id))
     {
         opening = openings_find(&recorder->openings, id);
+        closed = openings_closed(&recorder->openings, id);
+        if (opening == NULL && closed != NULL && !closed->interrupted) {
+            return false;
+        }
         if (opening != NULL) {
             openings_remove(&recorder->openings, opening);
         }
+        openings_close(&recorder->openings, id, false);
         return true;
     }
     if (event != EVENT_ACCESS ||
         !opening_id_parse(record->values[RECORD_ID], id)) {
         return true;
     }
-    if (openings_find(&recorder->openings, id) != NULL) {
+    if (openings_find(&recorder->openings, id) != NULL ||
+        openings_closed(&recorder->openings, id) != NULL)
+    {
         return false;
     }
     instance = openings_instance(&recorder->openings, front->id, now_ms);
@@ -205,10 +219,10 @@ note_opening(recorder_t *recorder, const front_t *front, record_event_t event,
     return true;
 }
 
-/* The same opening from another worker: its number gets a record of its own,
- * which says no more than that. */
+/* The same opening, or close, from another worker: its number gets a record of
+ * its own, which says no more than that. */
 static void
-join_opening(record_t *record, char id[33])
+join_opening(record_event_t event, record_t *record, char id[33])
 {
     record_t joined = {0};
 
@@ -218,13 +232,44 @@ join_opening(record_t *record, char id[33])
     joined.values[RECORD_EVENT] = slice_of(
         record_event_name(EVENT_ACCESS_JOINED));
     joined.values[RECORD_OUTCOME] = record->values[RECORD_OUTCOME];
-    joined.values[RECORD_OPEN] = record->values[RECORD_ID];
+    joined.values[RECORD_OPEN] = event == EVENT_ACCESS_END
+                                     ? record->values[RECORD_OPEN]
+                                     : record->values[RECORD_ID];
     *record = joined;
 }
 
+/* Drops what was told and is so far back that nobody waits for it. */
 static void
-refuse(recorder_t *recorder, front_t *front, uint64_t number)
+compact_refused(front_t *front, uint64_t number)
 {
+    size_t old = 0;
+
+    while (old < front->refused_told &&
+           number - front->refused[old] >= FRONT_PENDING_MAX)
+    {
+        old++;
+    }
+    recorder_drop_refused(front, old);
+}
+
+void
+recorder_drop_refused(front_t *front, size_t count)
+{
+    front->refused_count -= count;
+    front->refused_told -= count < front->refused_told ? count
+                                                       : front->refused_told;
+    if (count > 0) {
+        memmove(front->refused, front->refused + count,
+                front->refused_count * sizeof(front->refused[0]));
+    }
+}
+
+void
+recorder_refused(front_t *front, uint64_t number)
+{
+    if (front->refused_count == front->refused_capacity) {
+        compact_refused(front, number);
+    }
     if (front->refused_count == front->refused_capacity) {
         size_t capacity = front->refused_capacity == 0
                               ? 64
@@ -241,6 +286,12 @@ refuse(recorder_t *recorder, front_t *front, uint64_t number)
         front->refused_capacity = capacity;
     }
     front->refused[front->refused_count++] = number;
+}
+
+static void
+refuse(recorder_t *recorder, front_t *front, uint64_t number)
+{
+    recorder_refused(front, number);
     front->skipped++;
     recorder->refused++;
     recorder->own_refused += front == &recorder->own;
@@ -279,9 +330,10 @@ recorder_take(recorder_t *recorder, front_t *front, uint64_t number,
     uint8_t parsed[TABLE_KEY_SIZE];
     completion_t text;
 
-    if (event == EVENT_NONE ||
-        front->taken - front->durable + front->refused_count >=
-            FRONT_PENDING_MAX)
+    if (event == EVENT_NONE || front->taken - front->durable +
+                                       front->refused_count -
+                                       front->refused_told >=
+                                   FRONT_PENDING_MAX)
     {
         return RECORDER_BAD;
     }
@@ -305,7 +357,7 @@ recorder_take(recorder_t *recorder, front_t *front, uint64_t number,
         record->values[RECORD_ID] = slice_of(id);
     }
     if (!note_opening(recorder, front, event, record, now_ms)) {
-        join_opening(record, id);
+        join_opening(event, record, id);
         event = EVENT_ACCESS_JOINED;
     }
     check_time(record, now_ms, time);
@@ -344,23 +396,40 @@ unlimit(recorder_t *recorder)
     }
 }
 
-/* An opening whose record was refused is no opening. */
+/* An opening whose record was refused is no opening; one whose close was
+ * refused is open as before, so that its close can come again. */
 static void
-forget_opening(recorder_t *recorder, const entry_t *entry)
+undo_opening(recorder_t *recorder, const entry_t *entry, int64_t now_ms)
 {
     char buffer[RECORD_SIZE_MAX];
     record_t record;
+    record_event_t event;
     uint8_t id[TABLE_KEY_SIZE];
     opening_t *opening;
+    instance_t *instance;
 
-    if (record_parse((slice_t){entry->line, entry->size}, &record, buffer) &&
-        slice_is(record.values[RECORD_EVENT],
-                 record_event_name(EVENT_ACCESS)) &&
-        opening_id_parse(record.values[RECORD_ID], id))
+    if (!record_parse((slice_t){entry->line, entry->size}, &record, buffer)) {
+        return;
+    }
+    event = record_event_find(record.values[RECORD_EVENT]);
+    if (event == EVENT_ACCESS && opening_id_parse(record.values[RECORD_ID], id))
     {
         opening = openings_find(&recorder->openings, id);
         if (opening != NULL) {
             openings_remove(&recorder->openings, opening);
+        }
+    }
+    if (event == EVENT_ACCESS_END &&
+        opening_id_parse(record.values[RECORD_OPEN], id))
+    {
+        openings_reopen(&recorder->openings, id);
+        instance = openings_instance(&recorder->openings, entry->front->id,
+                                     now_ms);
+        if (instance == NULL ||
+            (openings_find(&recorder->openings, id) == NULL &&
+             !openings_add(&recorder->openings, instance, id, &record)))
+        {
+            log_line(LOG_ERROR, "out of memory for open accesses");
         }
     }
 }
@@ -408,7 +477,7 @@ set_trailing(recorder_t *recorder, bool aside)
 
 /* The disk is full: what may use the reserve does, the rest is refused. */
 static int
-append_privileged(recorder_t *recorder)
+append_privileged(recorder_t *recorder, int64_t now_ms)
 {
     int error;
 
@@ -419,7 +488,7 @@ append_privileged(recorder_t *recorder)
         /* numbers refused before it in this batch are skipped by the next
          * record of the same front end */
         if (!entry->privileged) {
-            forget_opening(recorder, entry);
+            undo_opening(recorder, entry, now_ms);
             entry->front->skipped += entry->skipped;
             refuse(recorder, entry->front, entry->number);
         } else {
@@ -453,7 +522,7 @@ recorder_commit(recorder_t *recorder, int64_t now_ms)
         error = append(recorder, false);
         if (error < 0) {
             limit(recorder, error, now_ms);
-            (void) append_privileged(recorder);
+            (void) append_privileged(recorder, now_ms);
         } else if (recorder->limited_until <= now_ms) {
             unlimit(recorder);
         }
@@ -470,7 +539,8 @@ recorder_commit(recorder_t *recorder, int64_t now_ms)
         front->durable = front->taken;
     }
     recorder->own.durable = recorder->own.taken;
-    recorder->own.refused_count = 0; /* nobody waits for them */
+    recorder->own.refused_count = recorder->own.refused_told =
+        0; /* nobody waits for them */
     return error;
 }
 

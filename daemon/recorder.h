@@ -30,9 +30,12 @@ typedef struct front_s {
     uint64_t trailing; /* of those, while a commit sorts out refusals */
     unsigned connections;
     int64_t seen; /* Unix seconds */
-    /* numbers that were refused and not yet told so, in order */
+    /* numbers that were refused, in order; those that were told to its
+     * present connection stay until it cannot wait for them any more, as it
+     * may never have read that */
     uint64_t *refused;
     size_t refused_count;
+    size_t refused_told;
     size_t refused_capacity;
 } front_t;
 

@@ -44,7 +44,8 @@ struct recorder_s {
     size_t lines_size;
     size_t lines_max; /* what one append to the journal can take, too */
     bool answers_due;
-    bool security; /* a record in the batch asks for a checkpoint */
+    bool security;            /* a record in the batch asks for a checkpoint */
+    uint64_t since_heartbeat; /* records */
 
     int64_t limited_until; /* ordinary records are refused; 0: no */
     int64_t heartbeat;     /* ms, the last one */
@@ -57,6 +58,19 @@ struct recorder_s {
 /* Numbers of a front end are missing: recorded and logged. */
 void recorder_gap(recorder_t *recorder, const front_t *front, uint64_t from,
                   uint64_t missing, const char *reason, int64_t now_ms);
+
+/* A number that is to be told as refused; numbers come in order. */
+void recorder_refused(front_t *front, uint64_t number);
+/* Forgets the first of them. */
+void recorder_drop_refused(front_t *front, size_t count);
+
+/* NULL: out of memory. */
+front_t *recorder_new_front(recorder_t *recorder,
+                            const uint8_t id[MESSAGE_FRONT_SIZE],
+                            slice_t source);
+
+/* Reads the end of the trail that the writer has just opened. */
+bool recorder_replay(recorder_t *recorder, int64_t now_ms);
 
 /* The digits at the start of a text; 0 if there are none. */
 uint64_t recorder_number(slice_t text);

@@ -8,18 +8,20 @@
 #include <unistd.h>
 
 #include "../lib/policy/image.h"
-#include "../lib/trail/reader.h"
 #include "log.h"
 #include "recorder_internal.h"
 
 /* A week: one that comes back later is not known any more, and told so. */
 #define FRONT_FORGET_S 604800
 #define COUNTERS_MAX   (RECORD_VALUE_MAX - 64)
-#define REPLAY_MAX     1000000 /* records read back at the start */
 
-static front_t *
-new_front(recorder_t *recorder, const uint8_t id[MESSAGE_FRONT_SIZE],
-          slice_t source)
+/* A heartbeat tells all front ends: with one after so many records, looked at
+ * once a second, there is always one among those that are read back. */
+#define HEARTBEAT_RECORDS 100000
+
+front_t *
+recorder_new_front(recorder_t *recorder, const uint8_t id[MESSAGE_FRONT_SIZE],
+                   slice_t source)
 {
     front_t *front = calloc(1, sizeof(*front));
 
@@ -42,6 +44,19 @@ free_front(front_t *front)
     free(front);
 }
 
+/* What comes before a number that it was told of, it was told as well. */
+static void
+forget_refused(front_t *front, uint64_t acknowledged)
+{
+    size_t told = 0;
+
+    while (told < front->refused_count && front->refused[told] < acknowledged) {
+        told++;
+    }
+    recorder_drop_refused(front, told);
+    front->refused_told = 0;
+}
+
 front_t *
 recorder_hello(recorder_t *recorder, const message_hello_t *hello,
                uint64_t acknowledged, int64_t now_ms)
@@ -50,11 +65,12 @@ recorder_hello(recorder_t *recorder, const message_hello_t *hello,
     instance_t *instance;
 
     if (front == NULL) {
-        front = new_front(recorder, hello->front, hello->source);
+        front = recorder_new_front(recorder, hello->front, hello->source);
         if (front == NULL) {
             return NULL;
         }
     }
+    forget_refused(front, acknowledged);
     /* what we acknowledged and do not hold is gone: rolled back, or lost */
     if (acknowledged > front->taken) {
         recorder_gap(recorder, front, front->taken + 1,
@@ -129,6 +145,7 @@ heartbeat(recorder_t *recorder, int64_t now_ms)
     record_t record;
 
     recorder->heartbeat = now_ms;
+    recorder->since_heartbeat = 0;
     /* what is refused must be known before it is counted */
     if (recorder->entries_count > 0) {
         (void) recorder_commit(recorder, now_ms);
@@ -178,6 +195,7 @@ close_interrupted(recorder_t *recorder, opening_t *opening, int64_t now_ms)
         record.values[RECORD_REASON] = SLICE("interrupted");
         recorder_own(recorder, EVENT_ACCESS_END, &record, now_ms);
     }
+    openings_close(&recorder->openings, opening->id, true);
     openings_remove(&recorder->openings, opening);
 }
 
@@ -204,6 +222,7 @@ close_orphans(recorder_t *recorder, int64_t now_ms)
     }
 }
 
+/* After a heartbeat, which has told all their numbers. */
 static void
 forget_fronts(recorder_t *recorder, int64_t now_ms)
 {
@@ -211,8 +230,14 @@ forget_fronts(recorder_t *recorder, int64_t now_ms)
     front_t *front;
 
     while ((front = table_next(recorder->fronts, &place)) != NULL) {
+        /* nginx's workers come back under their name, others never do, nor
+         * anybody who has nothing to come back for */
+        bool may_return = strcmp(front->source, "nginx") == 0 &&
+                          (front->taken > 0 || front->refused_count > 0);
+
         if (front->connections == 0 &&
-            now_ms / 1000 - front->seen > FRONT_FORGET_S) {
+            (!may_return || now_ms / 1000 - front->seen > FRONT_FORGET_S))
+        {
             (void) table_remove(recorder->fronts, front->id);
             free_front(front);
         }
@@ -240,7 +265,8 @@ recorder_tick(recorder_t *recorder, int64_t now_ms)
 {
     if (now_ms - recorder->heartbeat >=
             (int64_t) recorder->config->heartbeat_seconds * 1000 ||
-        now_ms < recorder->heartbeat)
+        now_ms < recorder->heartbeat ||
+        recorder->since_heartbeat >= HEARTBEAT_RECORDS)
     {
         heartbeat(recorder, now_ms);
         forget_fronts(recorder, now_ms);
@@ -250,126 +276,6 @@ recorder_tick(recorder_t *recorder, int64_t now_ms)
         (void) recorder_commit(recorder, now_ms);
     }
     trail_writer_checkpoint(recorder->writer);
-}
-
-/* ---- Reading the end of the trail back -------------------------------------*/
-
-static void
-replay_counters(recorder_t *recorder, slice_t counters, int64_t now_ms)
-{
-    while (counters.size > 33) {
-        uint8_t id[MESSAGE_FRONT_SIZE];
-        uint64_t number = 0, skipped = 0;
-        front_t *front;
-        size_t i = 33;
-
-        if (!opening_id_parse((slice_t){counters.data, 32}, id)) {
-            return;
-        }
-        for (; i < counters.size && counters.data[i] >= '0'; i++) {
-            number = number * 10 + (uint64_t) (counters.data[i] - '0');
-        }
-        if (i < counters.size && counters.data[i] == '-') {
-            for (i++; i < counters.size && counters.data[i] >= '0'; i++) {
-                skipped = skipped * 10 + (uint64_t) (counters.data[i] - '0');
-            }
-        }
-        front = table_find(recorder->fronts, id);
-        if (front == NULL) {
-            front = new_front(recorder, id, SLICE("nginx"));
-        }
-        if (front != NULL && number > front->taken) {
-            front->taken = front->durable = number;
-            front->skipped = skipped;
-            front->seen = now_ms / 1000;
-        }
-        counters = slice_from(counters, i < counters.size ? i + 1 : i);
-    }
-}
-
-static void
-replay_record(recorder_t *recorder, const record_t *record, int64_t now_ms)
-{
-    record_event_t event = record_event_find(record->values[RECORD_EVENT]);
-    uint8_t front_id[MESSAGE_FRONT_SIZE], id[TABLE_KEY_SIZE];
-    opening_t *opening;
-    instance_t *instance;
-
-    if (event == EVENT_HEARTBEAT) {
-        replay_counters(recorder, record->values[RECORD_COUNTERS], now_ms);
-    }
-    if (!opening_id_parse(record->values[RECORD_FRONT], front_id)) {
-        return;
-    }
-    if (!slice_is(record->values[RECORD_SOURCE], "sekishod")) {
-        uint64_t number = recorder_number(record->values[RECORD_NUMBER]);
-        front_t *front = table_find(recorder->fronts, front_id);
-
-        if (front == NULL) {
-            front = new_front(recorder, front_id,
-                              record->values[RECORD_SOURCE]);
-        }
-        if (front != NULL && number > front->taken) {
-            front->taken = front->durable = number;
-            front->skipped = 0;
-            front->seen = now_ms / 1000;
-        }
-    }
-    if (event == EVENT_ACCESS &&
-        opening_id_parse(record->values[RECORD_ID], id) &&
-        openings_find(&recorder->openings, id) == NULL)
-    {
-        instance = openings_instance(&recorder->openings, front_id, now_ms);
-        if (instance != NULL) {
-            (void) openings_add(&recorder->openings, instance, id, record);
-        }
-    }
-    if (event == EVENT_ACCESS_END &&
-        opening_id_parse(record->values[RECORD_OPEN], id))
-    {
-        opening = openings_find(&recorder->openings, id);
-        if (opening != NULL) {
-            openings_remove(&recorder->openings, opening);
-        }
-    }
-}
-
-/* What the writer has just opened is read once more, from its end. */
-static bool
-replay_end(recorder_t *recorder, int64_t now_ms)
-{
-    trail_problem_t problem = {""};
-    trail_reader_t *reader = NULL;
-    trail_scan_t *scan = NULL;
-    trail_status_t status;
-    char *buffer = malloc(TRAIL_ENTRY_MAX);
-    uint64_t from, index;
-    slice_t entry;
-    record_t record;
-    int result;
-
-    trail_writer_status(recorder->writer, &status);
-    from = status.size > REPLAY_MAX ? status.size - REPLAY_MAX : 0;
-    result = buffer == NULL ? -ENOMEM
-                            : trail_reader_open(recorder->config->trail, NULL,
-                                                0, &reader, &problem);
-    if (result == 0) {
-        result = trail_scan_open(reader, from, &scan);
-    }
-    while (result >= 0 && (result = trail_scan_next(scan, &index, &entry)) == 1)
-    {
-        if (record_parse(entry, &record, buffer)) {
-            replay_record(recorder, &record, now_ms);
-        }
-    }
-    if (result < 0) {
-        log_line(LOG_ERROR, "cannot read the end of the trail: %s",
-                 reader == NULL ? problem.text : trail_reader_problem(reader));
-    }
-    trail_scan_free(scan);
-    trail_reader_free(reader);
-    free(buffer);
-    return result == 0;
 }
 
 static void
@@ -528,7 +434,7 @@ recorder_open(const config_t *config, int64_t now_ms)
             getrandom(recorder->own.id, sizeof(recorder->own.id), 0) ==
                 (ssize_t) sizeof(recorder->own.id) &&
             (recorder->writer = open_writer(config)) != NULL &&
-            replay_end(recorder, now_ms);
+            recorder_replay(recorder, now_ms);
     if (!ready) {
         recorder_free(recorder);
         return NULL;

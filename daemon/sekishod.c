@@ -145,19 +145,8 @@ on_reload(evutil_socket_t signal, short what, void *context)
 }
 
 static int
-run(daemon_t *self)
+serve(daemon_t *self, int inherited)
 {
-    struct event *stop, *interrupt, *reload;
-    int inherited = inherited_socket();
-
-    if (inherited == -2) {
-        return EXIT_FAILURE;
-    }
-    self->base = event_base_new();
-    if (self->base == NULL || event_base_priority_init(self->base, 2) < 0) {
-        log_line(LOG_ERROR, "out of memory");
-        return EXIT_FAILURE;
-    }
     self->recorder = recorder_open(self->config, now_ms());
     if (self->recorder == NULL) {
         return EXIT_FAILURE;
@@ -168,6 +157,31 @@ run(daemon_t *self)
         recorder_close(self->recorder, now_ms());
         return EXIT_FAILURE;
     }
+    log_line(LOG_NOTICE, "sekishod %s: recording to %s", SEKISHO_VERSION,
+             self->config->trail);
+    notify("READY=1");
+    (void) event_base_dispatch(self->base);
+    notify("STOPPING=1");
+    server_close(self->server);
+    recorder_close(self->recorder, now_ms());
+    return EXIT_SUCCESS;
+}
+
+static int
+run(daemon_t *self)
+{
+    struct event *stop, *interrupt, *reload;
+    int inherited = inherited_socket(), status = EXIT_FAILURE;
+
+    if (inherited == -2) {
+        return EXIT_FAILURE;
+    }
+    self->base = event_base_new();
+    if (self->base == NULL || event_base_priority_init(self->base, 2) < 0) {
+        log_line(LOG_ERROR, "out of memory");
+        return EXIT_FAILURE;
+    }
+    /* before anybody can know that it runs, and stop it */
     stop = evsignal_new(self->base, SIGTERM, on_stop, self);
     interrupt = evsignal_new(self->base, SIGINT, on_stop, self);
     reload = evsignal_new(self->base, SIGHUP, on_reload, self);
@@ -175,14 +189,10 @@ run(daemon_t *self)
         (void) evsignal_add(stop, NULL);
         (void) evsignal_add(interrupt, NULL);
         (void) evsignal_add(reload, NULL);
-        log_line(LOG_NOTICE, "sekishod %s: recording to %s", SEKISHO_VERSION,
-                 self->config->trail);
-        notify("READY=1");
-        (void) event_base_dispatch(self->base);
-        notify("STOPPING=1");
+        status = serve(self, inherited);
+    } else {
+        log_line(LOG_ERROR, "out of memory");
     }
-    server_close(self->server);
-    recorder_close(self->recorder, now_ms());
     if (stop != NULL) {
         event_free(stop);
     }
@@ -192,7 +202,7 @@ run(daemon_t *self)
     if (reload != NULL) {
         event_free(reload);
     }
-    return EXIT_SUCCESS;
+    return status;
 }
 
 static void
@@ -253,6 +263,8 @@ main(int argc, char **argv)
     }
     close_windows();
     (void) signal(SIGPIPE, SIG_IGN);
+    /* a file that may not grow is an error of that write, not our end */
+    (void) signal(SIGXFSZ, SIG_IGN);
     self.config = config_read(self.path, report);
     report_print(report, stderr);
     if (self.config == NULL) {

@@ -36,6 +36,7 @@ struct peer_s {
     front_t *front;    /* after its hello */
     int64_t connected; /* Unix seconds */
     uint64_t acknowledged;
+    bool welcomed;  /* not before it was told what was refused */
     bool waiting;   /* for `writable` */
     int64_t asked;  /* Unix seconds, of its last question; 0: none */
     bool deaf;      /* it does not take its answers: gone at the next tick */
@@ -133,17 +134,21 @@ send_refusals(peer_t *peer)
     front_t *front = peer->front;
     uint8_t bytes[ANSWER_MAX];
 
-    while (front->refused_count > 0) {
+    while (front->refused_told < front->refused_count) {
         const char *reason = recorder_reason(peer->server->recorder);
-        size_t size = message_write(bytes, sizeof(bytes), MESSAGE_REFUSED,
-                                    front->refused[0], reason, strlen(reason));
+        size_t size;
+
+        if (reason[0] == '\0') {
+            reason = "before this sekishod was started";
+        }
+        size = message_write(bytes, sizeof(bytes), MESSAGE_REFUSED,
+                             front->refused[front->refused_told], reason,
+                             strlen(reason));
 
         if (!peer_send(peer, bytes, size)) {
             return false;
         }
-        front->refused_count--;
-        memmove(front->refused, front->refused + 1,
-                front->refused_count * sizeof(front->refused[0]));
+        front->refused_told++;
     }
     return true;
 }
@@ -157,6 +162,15 @@ peer_answer(peer_t *peer)
     uint8_t bytes[ANSWER_MAX];
 
     if (front == NULL || !send_refusals(peer)) {
+        return;
+    }
+    if (!peer->welcomed) {
+        /* it says that all up to its number are on disk, or were refused */
+        peer->acknowledged = front->durable;
+        peer->welcomed = peer_send(peer, bytes,
+                                   message_write(bytes, sizeof(bytes),
+                                                 MESSAGE_WELCOME,
+                                                 front->durable, NULL, 0));
         return;
     }
     if (front->durable > peer->acknowledged) {
@@ -211,7 +225,6 @@ static bool
 take_hello(peer_t *peer, const message_t *message)
 {
     message_hello_t hello;
-    uint8_t bytes[MESSAGE_HEAD_SIZE];
     front_t *front;
 
     if (peer->front != NULL || !message_parse_hello(message, &hello)) {
@@ -225,16 +238,7 @@ take_hello(peer_t *peer, const message_t *message)
         return false;
     }
     peer->front = front;
-    peer->acknowledged = front->durable;
-    /* WELCOME says that all up to its number are on disk: what was refused
-     * before the connection broke has to be known first */
-    if (!send_refusals(peer)) {
-        peer_cut_off(peer, "it does not read");
-        return false;
-    }
-    (void) peer_send(peer, bytes,
-                     message_write(bytes, sizeof(bytes), MESSAGE_WELCOME,
-                                   front->durable, NULL, 0));
+    peer_answer(peer);
     return true;
 }
 

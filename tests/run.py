@@ -6,7 +6,9 @@ plain line: "N passed, N failed".
 """
 
 import argparse
+import concurrent.futures
 import glob
+import importlib.util
 import os
 import re
 import shutil
@@ -22,6 +24,18 @@ SANITIZER_ENV = {
 }
 
 
+# Programs and pytest files at a time.  The tests take free ports and folders
+# of their own.
+AT_ONCE = 2
+
+HANGS = -1   # exit status of what had to be ended
+
+
+# Files that have an nginx, or what comes in at the daemon's socket.
+SANITIZED = ("gate or audit_study or audit_hold or audit_denied "
+             "or audit_protocol")
+
+
 class Tally:
     def __init__(self):
         self.passed = self.failed = self.skipped = 0
@@ -34,10 +48,15 @@ class Tally:
 
 def run(command, **kwargs):
     env = dict(os.environ, **kwargs.pop("env", {}))
-    return subprocess.run(
-        command, cwd=TOP, env=env, text=True, errors="replace",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        stdin=subprocess.DEVNULL, **kwargs)
+    try:
+        return subprocess.run(
+            command, cwd=TOP, env=env, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            stdin=subprocess.DEVNULL, **kwargs)
+    except subprocess.TimeoutExpired as error:
+        output = (error.stdout or b"").decode(errors="replace")
+        return subprocess.CompletedProcess(command, HANGS,
+                                           f"{output}\n{error}\n")
 
 
 def say(suite, passed, failed, skipped, seconds, note=""):
@@ -53,61 +72,73 @@ def suite(tally, name, function):
     say(name, passed, failed, skipped, time.monotonic() - start, note)
 
 
+def each(function, items):
+    """The results, in order, of so many at a time."""
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(function, items))
+
+
+def unit_program(program):
+    """(passed, failed) of one cmocka program, read through TAP."""
+    result = run([program], env={"CMOCKA_MESSAGE_OUTPUT": "tap",
+                                 **SANITIZER_ENV}, timeout=300)
+    ok = len(re.findall(r"^ok \d", result.stdout, re.M))
+    bad = len(re.findall(r"^not ok \d", result.stdout, re.M))
+    if result.returncode != 0 and bad == 0:
+        bad = 1  # it died before it could say so
+    if bad or not ok:
+        bad = bad or 1
+        print(f"--- {program} exit {result.returncode}\n"
+              f"{result.stdout[-6000:]}")
+    return ok, bad
+
+
 def unit(flavour):
-    """cmocka programs, read through TAP."""
-    passed = failed = 0
-    programs = sorted(
-        path for path in glob.glob(f"{TOP}/build/{flavour}/tests/unit/test_*")
-        if os.access(path, os.X_OK) and not path.endswith((".o", ".d")))
-    for program in programs:
-        source = os.path.join(TOP, "tests/unit",
-                              os.path.basename(program) + ".c")
-        if not os.path.exists(source):
-            continue  # left from an older build
-        result = run([program], env={"CMOCKA_MESSAGE_OUTPUT": "tap",
-                                     **SANITIZER_ENV}, timeout=300)
-        ok = len(re.findall(r"^ok \d", result.stdout, re.M))
-        bad = len(re.findall(r"^not ok \d", result.stdout, re.M))
-        if result.returncode != 0 and bad == 0:
-            bad = 1  # it died before it could say so
-        if bad or not ok:
-            bad = bad or 1
-            print(f"--- {program} exit {result.returncode}")
-            print(result.stdout[-6000:])
-        passed += ok
-        failed += bad
-    if not programs:
-        failed = 1
-    return passed, failed, 0, f"{len(programs)} programs"
+    programs = []
+    for path in sorted(glob.glob(f"{TOP}/build/{flavour}/tests/unit/test_*")):
+        source = os.path.join(TOP, "tests/unit", os.path.basename(path) + ".c")
+        # without a source it is left from an older build
+        if (os.access(path, os.X_OK) and not path.endswith((".o", ".d"))
+                and os.path.exists(source)):
+            programs.append(path)
+    results = each(unit_program, programs)
+    return (sum(ok for ok, _ in results),
+            sum(bad for _, bad in results) + (not programs), 0,
+            f"{len(programs)} programs")
+
+
+def corpus(source):
+    """A fuzz target over its committed corpus: whether all is well."""
+    name = os.path.basename(source)[:-2]
+    folder = f"{TOP}/tests/fuzz/corpus/{name}"
+    files = os.listdir(folder) if os.path.isdir(folder) else []
+    result = run([f"build/fuzz/{name}", "-runs=0", "-timeout=30", folder],
+                 env=SANITIZER_ENV, timeout=300) if files else None
+    if result is not None and result.returncode == 0:
+        return True
+    print(f"--- {name}: {len(files)} files in its corpus\n"
+          f"{result.stdout[-6000:] if result else ''}")
+    return False
 
 
 def corpora():
-    """Each fuzz target over its committed corpus."""
-    passed = failed = 0
-    for source in sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c")):
-        name = os.path.basename(source)[:-2]
-        corpus = f"{TOP}/tests/fuzz/corpus/{name}"
-        files = os.listdir(corpus) if os.path.isdir(corpus) else []
-        result = run([f"build/fuzz/{name}", "-runs=0", corpus],
-                     env=SANITIZER_ENV, timeout=300) if files else None
-        if result is not None and result.returncode == 0:
-            passed += 1
-        else:
-            failed += 1
-            print(f"--- {name}: {len(files)} files in its corpus")
-            if result is not None:
-                print(result.stdout[-6000:])
-    return passed, failed, 0, ""
+    results = each(corpus, sorted(glob.glob(f"{TOP}/tests/fuzz/fuzz_*.c")))
+    return results.count(True), results.count(False), 0, ""
 
 
-def pytest(name, arguments, env=None):
+def pytest(name, arguments, env=None, timeout=3600):
     """One pytest run, read through its JUnit file."""
+    note = f"{AT_ONCE} at a time"
+    parallel = ["-n", str(AT_ONCE), "--dist", "loadfile"]
+    if importlib.util.find_spec("xdist") is None:
+        note, parallel = "one at a time: no python3-pytest-xdist", []
     report = f"{TOP}/build/{name}.xml"
     if os.path.exists(report):
         os.unlink(report)
-    result = run([sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider",
-                  f"--junitxml={report}", *arguments],
-                 env={**SANITIZER_ENV, **(env or {})}, timeout=3600)
+    result = run([sys.executable, "-m", "pytest", "-q", "--tb=short",
+                  "-p", "no:cacheprovider", f"--junitxml={report}",
+                  *parallel, *arguments],
+                 env={**SANITIZER_ENV, **(env or {})}, timeout=timeout)
     try:
         root = ElementTree.parse(report).getroot()
     except (OSError, ElementTree.ParseError):
@@ -128,15 +159,15 @@ def pytest(name, arguments, env=None):
         failed = failed or 1
     for reason, count in sorted(reasons.items()):
         print(f"    skipped {count}: {reason[:160]}")
-    return total - failed - skipped, failed, skipped, ""
+    return total - failed - skipped, failed, skipped, note
 
 
 def integration():
     return pytest("integration", ["tests/integration"])
 
 
-def sanitized_gate():
-    """The gate's tests again, in an nginx made with sanitizers."""
+def sanitized():
+    """Gate and audit again, in an nginx and a daemon made with sanitizers."""
     result = run(["tests/sanitized-nginx.sh"], timeout=1800)
     if result.returncode != 0:
         last = (result.stdout.strip().splitlines() or ["no output"])[-1]
@@ -144,8 +175,9 @@ def sanitized_gate():
             return 0, 0, 1, last
         print(result.stdout[-6000:])
         return 0, 1, 0, "did not build"
-    return pytest("sanitized", ["tests/integration", "-k", "gate"],
+    return pytest("sanitized", ["tests/integration", "-k", SANITIZED],
                   env={"SEKISHO_NGINX": f"{TOP}/build/sanitize-nginx/nginx",
+                       "SEKISHO_DAEMON": f"{TOP}/build/sanitize/bin/sekishod",
                        "SEKISHO_MODULE": "",
                        "SEKISHO_SANITIZED": "1"})
 
@@ -181,13 +213,18 @@ def check(tally):
     suite(tally, "fuzz corpora", corpora)
     suite(tally, "style and linters", checks)
     suite(tally, "integration", integration)
-    suite(tally, "gate, sanitized nginx", sanitized_gate)
+    suite(tally, "faults and load, short",
+          lambda: pytest("fault", ["tests/fault"]))
+    suite(tally, "gate and audit, sanitizers", sanitized)
 
 
 def fault(tally):
-    suite(tally, "long load and faults",
-          lambda: pytest("fault", ["tests/integration", "-k", "load"],
-                         env={"SEKISHO_LONG": "1"}))
+    """Hours."""
+    for name, arguments in (("policies under load",
+                             ["tests/integration", "-k", "test_load"]),
+                            ("faults and load", ["tests/fault"])):
+        suite(tally, name, lambda a=arguments: pytest(
+            "fault", a, env={"SEKISHO_LONG": "1"}, timeout=6 * 3600))
 
 
 def fuzz(tally, seconds):

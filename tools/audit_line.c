@@ -123,11 +123,22 @@ static const struct {
     {RECORD_CLOCK, "clock"},
     {RECORD_TREE_SIZE, "entries"},
     {RECORD_KEY, "key"},
+    {RECORD_POLICY, "policy"},
     {RECORD_OLD, "before"},
+    {RECORD_FILE, "from"},
     {RECORD_VERSION, "version"},
     {RECORD_PURPOSE, "purpose"},
     {RECORD_NOTE, "note"},
 };
+
+/* Every record has the policy that decided; news it is only in its own. */
+static bool
+is_told(record_field_t field, slice_t event)
+{
+    return field != RECORD_POLICY ||
+           slice_is(event, record_event_name(EVENT_POLICY_CHANGED));
+}
+
 
 static void
 print_cell(printer_t *printer, size_t column, slice_t text)
@@ -178,7 +189,7 @@ print_line(printer_t *printer, uint64_t index, const record_t *record)
     for (size_t i = 0; i < sizeof(details) / sizeof(details[0]); i++) {
         slice_t value = record->values[details[i].field];
 
-        if (value.size > 0) {
+        if (value.size > 0 && is_told(details[i].field, event)) {
             fprintf(stdout, "%s%s ", between, details[i].name);
             print_safe(stdout, value);
             between = ", ";

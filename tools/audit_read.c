@@ -128,3 +128,28 @@ read_recorded(const arguments_t *arguments, const place_t *place)
     fprintf(stderr, "%s\n", style_off(stderr, STYLE_WARN));
     return STATUS_OK;
 }
+
+
+int
+listing_open(const arguments_t *arguments, listing_t *listing)
+{
+    listing->command = arguments->command->name;
+    return filter_make(arguments, &listing->filter) == STATUS_OK &&
+                   printer_make(arguments, &listing->printer) == STATUS_OK &&
+                   place_find(arguments, &listing->place) == STATUS_OK &&
+                   reader_open(listing->command, &listing->place,
+                               &listing->reader) == STATUS_OK &&
+                   read_recorded(arguments, &listing->place) == STATUS_OK
+               ? STATUS_OK
+               : STATUS_ERROR;
+}
+
+
+void
+listing_close(listing_t *listing)
+{
+    trail_reader_free(listing->reader);
+    filter_free(&listing->filter);
+    printer_free(&listing->printer);
+    place_free(&listing->place);
+}

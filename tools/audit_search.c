@@ -14,10 +14,7 @@
 #define PROGRESS_STEP 65536 /* entries */
 
 typedef struct {
-    const char *command;
-    trail_reader_t *reader;
-    filter_t filter;
-    printer_t printer;
+    listing_t list;
     uint64_t limit;
     uint64_t found;
     uint64_t from; /* entries to look at; the end may grow meanwhile */
@@ -30,7 +27,7 @@ entry_seconds(search_t *search, uint64_t index, int64_t *seconds)
 {
     slice_t entry, time;
     bool local;
-    int error = trail_reader_entry(search->reader, index, &entry);
+    int error = trail_reader_entry(search->list.reader, index, &entry);
 
     if (error < 0) {
         return error;
@@ -68,8 +65,8 @@ find_time(search_t *search, int64_t seconds, uint64_t size, uint64_t *index)
 static int
 find_span(search_t *search)
 {
-    const filter_t *filter = &search->filter;
-    uint64_t size = trail_reader_checkpoint(search->reader)->size;
+    const filter_t *filter = &search->list.filter;
+    uint64_t size = trail_reader_checkpoint(search->list.reader)->size;
     uint64_t at;
     int result;
 
@@ -101,15 +98,15 @@ look_at(search_t *search, uint64_t index, slice_t entry)
 {
     record_t record;
 
-    if (!filter_may_match(&search->filter, entry)) {
+    if (!filter_may_match(&search->list.filter, entry)) {
         return;
     }
-    if (!record_parse(entry, &record, search->printer.buffer)) {
+    if (!record_parse(entry, &record, search->list.printer.buffer)) {
         /* no record of ours: nothing that a search could miss */
         return;
     }
-    if (filter_matches(&search->filter, &record)) {
-        printer_entry(&search->printer, index, entry, &record);
+    if (filter_matches(&search->list.filter, &record)) {
+        printer_entry(&search->list.printer, index, entry, &record);
         search->found++;
     }
 }
@@ -122,9 +119,9 @@ scan(search_t *search)
     progress_t progress;
     uint64_t index = 0, size, all;
     slice_t entry;
-    int result = trail_scan_open(search->reader, search->from, &scan);
+    int result = trail_scan_open(search->list.reader, search->from, &scan);
 
-    size = trail_reader_checkpoint(search->reader)->size;
+    size = trail_reader_checkpoint(search->list.reader)->size;
     all = (search->to < size ? search->to : size) - search->from;
     progress_begin(&progress, "searched");
     while (result >= 0 && search->found < search->limit &&
@@ -140,8 +137,8 @@ scan(search_t *search)
         }
     }
     progress_end(&progress);
-    return result < 0 ? fail(search->command, "%s",
-                             trail_reader_problem(search->reader))
+    return result < 0 ? fail(search->list.command, "%s",
+                             trail_reader_problem(search->list.reader))
                       : STATUS_OK;
 }
 
@@ -169,16 +166,12 @@ take_limit(const arguments_t *arguments, uint64_t *limit)
 
 
 static int
-run_search(const arguments_t *arguments, search_t *search, place_t *place)
+run_search(const arguments_t *arguments, search_t *search)
 {
     int error;
 
     if (take_limit(arguments, &search->limit) != STATUS_OK ||
-        filter_make(arguments, &search->filter) != STATUS_OK ||
-        printer_make(arguments, &search->printer) != STATUS_OK ||
-        place_find(arguments, place) != STATUS_OK ||
-        reader_open(search->command, place, &search->reader) != STATUS_OK ||
-        read_recorded(arguments, place) != STATUS_OK)
+        listing_open(arguments, &search->list) != STATUS_OK)
     {
         return STATUS_ERROR;
     }
@@ -186,12 +179,12 @@ run_search(const arguments_t *arguments, search_t *search, place_t *place)
     if (!option_given(arguments, "--full")) {
         error = find_span(search);
         if (error < 0) {
-            return fail(search->command, "%s",
-                        trail_reader_problem(search->reader));
+            return fail(search->list.command, "%s",
+                        trail_reader_problem(search->list.reader));
         }
     }
-    if (search->printer.format == FORMAT_CSV) {
-        printer_begin(&search->printer);
+    if (search->list.printer.format == FORMAT_CSV) {
+        printer_begin(&search->list.printer);
     }
     if (scan(search) != STATUS_OK) {
         return STATUS_ERROR;
@@ -203,14 +196,10 @@ run_search(const arguments_t *arguments, search_t *search, place_t *place)
 static int
 search(const arguments_t *arguments)
 {
-    search_t search = {.command = arguments->command->name};
-    place_t place = {NULL, NULL, NULL, false};
-    int status = run_search(arguments, &search, &place);
+    search_t search = {.list = {.reader = NULL}};
+    int status = run_search(arguments, &search);
 
-    trail_reader_free(search.reader);
-    filter_free(&search.filter);
-    printer_free(&search.printer);
-    place_free(&place);
+    listing_close(&search.list);
     return status;
 }
 

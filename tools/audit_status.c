@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "audit_tools.h"
+#include "audit_policy.h"
 
 /* A value in the daemon's report, a flat object that our own writer made: text
  * without its quotes (escapes stay), or a number.  Size 0 if it is not there. */
@@ -47,6 +47,7 @@ typedef struct {
     int64_t age_seconds; /* of the checkpoint; -1: there is none */
     char origin[NOTE_NAME_MAX + 1];
     trail_problem_t problem; /* of the folder */
+    policy_state_t policy;
 } status_t;
 
 static int
@@ -178,6 +179,10 @@ print_status(const place_t *place, const status_t *status)
     if (status->age_seconds >= 0) {
         print_row("checkpoint", "%lld s ago", (long long) status->age_seconds);
     }
+    if (status->policy.known) {
+        printf("%-12s ", "policy");
+        policy_state_print(&status->policy, stdout);
+    }
     if (status->report != NULL) {
         print_daemon(status);
     } else if (place->live) {
@@ -207,6 +212,16 @@ print_status_json(const char *command, const place_t *place,
     } else {
         json_string(&json, "problem", status->problem.text);
     }
+    if (status->policy.known) {
+        json_string(&json, "policy", status->policy.live);
+        if (status->policy.recorded) {
+            json_string(&json, "recorded_policy", status->policy.said);
+            json_int(&json, "recorded_policy_index",
+                     (int64_t) status->policy.index);
+        } else {
+            json_null(&json, "recorded_policy");
+        }
+    }
     if (status->report == NULL) {
         json_null(&json, "daemon");
     }
@@ -232,8 +247,10 @@ status(const arguments_t *arguments)
     int result;
 
     if (place_find(arguments, &place) != STATUS_OK ||
-        ask_daemon(command, &place, &status) != STATUS_OK)
+        ask_daemon(command, &place, &status) != STATUS_OK ||
+        policy_state(command, &place, &status.policy) != STATUS_OK)
     {
+        free(status.report);
         return STATUS_ERROR;
     }
     look_at_folder(&place, &status);
@@ -248,6 +265,7 @@ status(const arguments_t *arguments)
                                "state");
     result = status.age_seconds < 0                      ? STATUS_ERROR
              : place.live && !slice_is(state, "running") ? STATUS_NO
+             : policy_state_differs(&status.policy)      ? STATUS_NO
                                                          : STATUS_OK;
     free(status.report);
     return result;
@@ -267,8 +285,8 @@ const command_t audit_status_command = {
     .arguments = "",
     .summary = "Tell how the trail and its daemon are.",
     .details = "Exit status: 0 all is well; 1 the daemon does not answer or "
-               "does not take records; 2 there is no trail, or another "
-               "error.",
+               "does not take records, or the policy in force is not the one "
+               "that was recorded; 2 there is no trail, or another error.",
     .options = status_options,
     .run = status,
 };

@@ -15,17 +15,15 @@
 #define POLL_MS       200
 
 typedef struct {
-    const char *command;
-    trail_reader_t *reader;
-    filter_t filter;
-    printer_t printer;
+    listing_t list;
     uint64_t count;
 } tail_t;
 
 static int
 told(const tail_t *tail)
 {
-    return fail(tail->command, "%s", trail_reader_problem(tail->reader));
+    return fail(tail->list.command, "%s",
+                trail_reader_problem(tail->list.reader));
 }
 
 
@@ -33,8 +31,8 @@ told(const tail_t *tail)
 static bool
 is_shown(const tail_t *tail, slice_t entry, record_t *record, bool *readable)
 {
-    *readable = record_parse(entry, record, tail->printer.buffer);
-    return !*readable || filter_matches(&tail->filter, record);
+    *readable = record_parse(entry, record, tail->list.printer.buffer);
+    return !*readable || filter_matches(&tail->list.filter, record);
 }
 
 
@@ -47,17 +45,17 @@ find_start(const tail_t *tail, uint64_t *start)
     uint64_t *last = calloc(tail->count, sizeof(*last));
 
     if (last == NULL) {
-        return fail(tail->command, "out of memory");
+        return fail(tail->list.command, "out of memory");
     }
     for (;; window *= 2) {
         _cleanup_(cleanup_scan) trail_scan_t *scan = NULL;
-        uint64_t size = trail_reader_checkpoint(tail->reader)->size;
+        uint64_t size = trail_reader_checkpoint(tail->list.reader)->size;
         uint64_t from = size > window ? size - window : 0;
         uint64_t found = 0, index = 0;
         slice_t entry;
         record_t record;
         bool readable;
-        int result = trail_scan_open(tail->reader, from, &scan);
+        int result = trail_scan_open(tail->list.reader, from, &scan);
 
         while (result >= 0 &&
                (result = trail_scan_next(scan, &index, &entry)) == 1) {
@@ -89,7 +87,7 @@ print_more(tail_t *tail, trail_scan_t *scan)
 
     while ((result = trail_scan_next(scan, &index, &entry)) == 1) {
         if (is_shown(tail, entry, &record, &readable)) {
-            printer_entry(&tail->printer, index, entry,
+            printer_entry(&tail->list.printer, index, entry,
                           readable ? &record : NULL);
         }
     }
@@ -111,7 +109,7 @@ follow(tail_t *tail, trail_scan_t *scan)
     if (sigprocmask(SIG_BLOCK, &stop, NULL) < 0 ||
         (signals = signalfd(-1, &stop, SFD_CLOEXEC)) < 0)
     {
-        return fail(tail->command, "%s", strerror(errno));
+        return fail(tail->list.command, "%s", strerror(errno));
     }
     while (status == STATUS_OK) {
         struct pollfd fds[] = {{.fd = signals, .events = POLLIN},
@@ -154,28 +152,24 @@ take_count(const arguments_t *arguments, uint64_t *count)
 
 
 static int
-run_tail(const arguments_t *arguments, tail_t *tail, place_t *place)
+run_tail(const arguments_t *arguments, tail_t *tail)
 {
     _cleanup_(cleanup_scan) trail_scan_t *scan = NULL;
     uint64_t start = 0;
 
     if (take_count(arguments, &tail->count) != STATUS_OK ||
-        filter_make(arguments, &tail->filter) != STATUS_OK ||
-        printer_make(arguments, &tail->printer) != STATUS_OK ||
-        place_find(arguments, place) != STATUS_OK ||
-        reader_open(tail->command, place, &tail->reader) != STATUS_OK ||
-        read_recorded(arguments, place) != STATUS_OK)
+        listing_open(arguments, &tail->list) != STATUS_OK)
     {
         return STATUS_ERROR;
     }
-    if (trail_reader_refresh(tail->reader) < 0) {
+    if (trail_reader_refresh(tail->list.reader) < 0) {
         return told(tail);
     }
     if (find_start(tail, &start) != STATUS_OK) {
         return STATUS_ERROR;
     }
-    if (trail_scan_open(tail->reader, start, &scan) < 0) {
-        return fail(tail->command, "out of memory");
+    if (trail_scan_open(tail->list.reader, start, &scan) < 0) {
+        return fail(tail->list.command, "out of memory");
     }
     return option_given(arguments, "-f") ? follow(tail, scan)
                                          : print_more(tail, scan);
@@ -185,14 +179,10 @@ run_tail(const arguments_t *arguments, tail_t *tail, place_t *place)
 static int
 tail(const arguments_t *arguments)
 {
-    tail_t tail = {.command = arguments->command->name};
-    place_t place = {NULL, NULL, NULL, false};
-    int status = run_tail(arguments, &tail, &place);
+    tail_t tail = {.list = {.reader = NULL}};
+    int status = run_tail(arguments, &tail);
 
-    trail_reader_free(tail.reader);
-    filter_free(&tail.filter);
-    printer_free(&tail.printer);
-    place_free(&place);
+    listing_close(&tail.list);
     return status;
 }
 

@@ -136,6 +136,21 @@ const char *count_text(uint64_t number, char text[COUNT_TEXT_MAX]);
  * as it is.  Returns its size. */
 size_t local_time(slice_t time, char text[64]);
 
+/* ---- A list of records (audit_read.c) ------------------------------------ */
+
+typedef struct {
+    const char *command;
+    place_t place;
+    trail_reader_t *reader;
+    filter_t filter;
+    printer_t printer;
+} listing_t;
+
+/* From the command's options; the reading is recorded.  An error is told;
+ * `listing` begins zeroed, and listing_close() in any case. */
+int listing_open(const arguments_t *arguments, listing_t *listing);
+void listing_close(listing_t *listing);
+
 /* ---- One entry (audit_show.c) -------------------------------------------- */
 
 /*

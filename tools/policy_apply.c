@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include "policy_tools.h"
+#include "trail_tools.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,9 +17,10 @@
 #include "../lib/base/file.h"
 #include "../lib/base/wipe.h"
 
-#define NOTE_SIZE_MAX    500 /* bytes */
+#define REMARK_MAX       500 /* bytes */
 #define DIFF_LINES_MAX   20
 #define IMAGE_MODE       0644
+#define HISTORY_SUFFIX   ".history"
 #define HISTORY_MODE     0640
 #define PERMISSION_BITS  07777
 #define USER_BUFFER_SIZE 16384
@@ -34,6 +36,7 @@ typedef struct {
     gid_t group;
     bool keep_group;
     char old_version[POLICY_VERSION_TEXT_MAX]; /* "" if none, or unusable */
+    recording_t *recording;
 } apply_t;
 
 
@@ -45,7 +48,7 @@ note_is_good(const char *note)
             return false;
         }
     }
-    return note[0] != '\0' && strlen(note) <= NOTE_SIZE_MAX;
+    return note[0] != '\0' && strlen(note) <= REMARK_MAX;
 }
 
 
@@ -57,7 +60,7 @@ open_history(apply_t *apply)
 {
     _cleanup_(cleanup_free) char *path = NULL;
 
-    if (asprintf(&path, "%s.history", apply->image) < 0) {
+    if (asprintf(&path, "%s" HISTORY_SUFFIX, apply->image) < 0) {
         path = NULL;
         return fail(apply->command, "out of memory");
     }
@@ -335,18 +338,69 @@ check_written(const apply_t *apply, const char *version)
 }
 
 
+/* Where the image will be: its history lies beside it, and is there already. */
+static char *
+absolute_image(const apply_t *apply)
+{
+    _cleanup_(cleanup_free) char *history = NULL;
+    char *path;
+
+    if (asprintf(&history, "%s" HISTORY_SUFFIX, apply->image) < 0) {
+        history = NULL;
+        return NULL;
+    }
+    path = realpath(history, NULL);
+    if (path != NULL && strlen(path) >= sizeof(HISTORY_SUFFIX)) {
+        path[strlen(path) - (sizeof(HISTORY_SUFFIX) - 1)] = '\0';
+    }
+    return path;
+}
+
+
+static int
+replace_image(const apply_t *apply, slice_t bytes, const char *version)
+{
+    int result = write_image(apply, bytes);
+
+    if (result < 0) {
+        return fail(apply->command, "%s: %s", apply->image, strerror(-result));
+    }
+    return check_written(apply, version);
+}
+
+
+/* First the record, then the change. */
+static int
+record_and_replace(const apply_t *apply, slice_t bytes, const char *version)
+{
+    _cleanup_(cleanup_free) char *image = absolute_image(apply);
+    _cleanup_(cleanup_free) char *text = realpath(apply->text, NULL);
+    policy_change_t change = {.image = image == NULL ? apply->image : image,
+                              .text = text == NULL ? apply->text : text,
+                              .old = apply->old_version,
+                              .version = version,
+                              .note = apply->note};
+
+    if (recording_change(apply->recording, &change) != STATUS_OK) {
+        return STATUS_ERROR;
+    }
+    if (replace_image(apply, bytes, version) != STATUS_OK) {
+        recording_failure(apply->recording, &change);
+        return STATUS_ERROR;
+    }
+    return STATUS_OK;
+}
+
+
 static int
 put_in_force(const apply_t *apply, const compiled_t *compiled,
              const policy_image_t *new)
 {
     const char *version = policy_image_version(new);
     slice_t bytes = {(const char *) compiled->bytes, compiled->size};
-    int result = write_image(apply, bytes);
+    int result;
 
-    if (result < 0) {
-        return fail(apply->command, "%s: %s", apply->image, strerror(-result));
-    }
-    if (check_written(apply, version) != STATUS_OK) {
+    if (record_and_replace(apply, bytes, version) != STATUS_OK) {
         return STATUS_ERROR;
     }
     result = append_history(apply, version);
@@ -372,7 +426,8 @@ put_in_force(const apply_t *apply, const compiled_t *compiled,
 
 
 static int
-apply_compiled(apply_t *apply, const compiled_t *compiled)
+apply_compiled(const arguments_t *arguments, apply_t *apply,
+               const compiled_t *compiled)
 {
     _cleanup_(cleanup_image) policy_image_t *old = NULL;
     _cleanup_(cleanup_image) policy_image_t *new = NULL;
@@ -392,6 +447,9 @@ apply_compiled(apply_t *apply, const compiled_t *compiled)
         printf("unchanged: policy %s is in force already\n",
                apply->old_version);
         return STATUS_OK;
+    }
+    if (recording_open(arguments, &apply->recording) != STATUS_OK) {
+        return STATUS_ERROR;
     }
     if (old != NULL && print_short_diff(apply, old, new) != STATUS_OK) {
         return STATUS_ERROR;
@@ -423,7 +481,7 @@ apply_policy(const arguments_t *arguments)
         return fail(apply.command,
                     "--note is one line of 1 to %d bytes, without control "
                     "characters",
-                    NOTE_SIZE_MAX);
+                    REMARK_MAX);
     }
     if (apply.image[0] == '\0') {
         return fail(apply.command, "--image is empty: name a file");
@@ -434,7 +492,8 @@ apply_policy(const arguments_t *arguments)
         return fail(apply.command, "%s has errors: nothing was changed",
                     apply.text);
     }
-    status = apply_compiled(&apply, &compiled);
+    status = apply_compiled(arguments, &apply, &compiled);
+    recording_close(apply.recording);
     cleanup_close(&apply.history);
     return status;
 }
@@ -442,7 +501,11 @@ apply_policy(const arguments_t *arguments)
 
 static const option_t apply_options[] = {
     {"--image", "PATH", "Where the image is put [" DEFAULT_IMAGE "]."},
-    {"--note", "TEXT", "Why, for the history: one line."},
+    {"--note", "TEXT", "Why, for the history and the trail: one line."},
+    CONFIG_OPTION,
+    SOCKET_OPTION,
+    {"--unrecorded", NULL,
+     "Apply it although the change cannot be recorded in the trail."},
     {NULL, NULL, NULL},
 };
 
@@ -458,7 +521,9 @@ const command_t policy_apply_command = {
         "new one within a second. If there is an error, nothing is changed. "
         "What is in force already is not written again.\n\n"
         "Each change adds a line of JSON to PATH.history: when, by whom, from "
-        "which version to which, from which file, with which note.\n\n"
+        "which version to which, from which file, with which note. Where "
+        "sekishod keeps a trail (" CONFIG_FILE "), the same is recorded there "
+        "first; if it cannot be, nothing is changed.\n\n"
         "Exit status: 0 in force; 2 error.",
     .options = apply_options,
     .run = apply_policy,

@@ -65,6 +65,36 @@ cleanup_image(policy_image_t **image)
     policy_image_free(*image);
 }
 
+/* ---- The record of a change in the trail (policy_record.c) --------------- */
+
+typedef struct recording_s recording_t;
+
+typedef struct {
+    const char *image; /* absolute path of what is replaced */
+    const char *text;  /* of what it was made of */
+    const char *old;   /* version; "": none, or unusable */
+    const char *version;
+    const char *note; /* or NULL */
+} policy_change_t;
+
+/*
+ * Finds the daemon that records changes: --config, --socket, or what this host
+ * has.  No configuration: nothing is recorded, which is said.  A configured
+ * daemon that does not answer is an error, which is told, unless --unrecorded
+ * is given.  recording_close() in any case; it takes NULL.
+ */
+int recording_open(const arguments_t *arguments, recording_t **recording);
+void recording_close(recording_t *recording);
+
+/*
+ * Returns when the record of the change is on disk, or needs not be.  The
+ * error is told.  Called before anything changes.
+ */
+int recording_change(recording_t *recording, const policy_change_t *change);
+
+/* Records that the change did not come about after all; an error is told. */
+void recording_failure(recording_t *recording, const policy_change_t *change);
+
 /* ---- A policy as text (policy_text.c) ----------------------------------- */
 
 /*

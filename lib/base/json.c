@@ -67,6 +67,18 @@ put(json_t *json, const char *bytes, size_t size)
     }
 }
 
+/* The same for a few bytes of a known number: most of what is put. */
+static inline __attribute__((always_inline)) void
+put_few(json_t *json, const char *bytes, size_t size)
+{
+    if (json->capacity - json->size > size && !json->failed) {
+        memcpy(json->data + json->size, bytes, size);
+        json->size += size;
+    } else {
+        put(json, bytes, size);
+    }
+}
+
 /* Length of the UTF-8 sequence at `bytes` (RFC 3629), or 0 if it is none. */
 static size_t
 utf8_sequence(const unsigned char *bytes, size_t size)
@@ -102,6 +114,41 @@ utf8_sequence(const unsigned char *bytes, size_t size)
     return length;
 }
 
+#define BYTES(value) (UINT64_C(0x0101010101010101) * (value))
+
+/* How many bytes at the start of a text stand in JSON as they are: printable
+ * ASCII but " and \.  Eight at a time, as long as all of them are. */
+static size_t
+plain_bytes(const unsigned char *bytes, size_t size)
+{
+    const uint64_t high = BYTES(0x80);
+    size_t i = 0;
+
+    for (; size - i >= 8; i += 8) {
+        uint64_t word, quote, backslash;
+
+        memcpy(&word, bytes + i, 8);
+        quote = word ^ BYTES('"');
+        backslash = word ^ BYTES('\\');
+        /* The highest bit of a byte: it is 0x7f or more, below 0x20, or 0
+         * in one of the two.  A borrow can set more bits, but none if no byte
+         * is such. */
+        if (((word | (word + BYTES(1)) | ((word - BYTES(0x20)) & ~word) |
+              ((quote - BYTES(1)) & ~quote) |
+              ((backslash - BYTES(1)) & ~backslash)) &
+             high) != 0)
+        {
+            break;
+        }
+    }
+    while (i < size && bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '"' &&
+           bytes[i] != '\\')
+    {
+        i++;
+    }
+    return i;
+}
+
 void
 json_escape(json_t *json, slice_t text)
 {
@@ -109,18 +156,12 @@ json_escape(json_t *json, slice_t text)
     size_t i = 0;
 
     while (i < text.size) {
-        size_t plain = i, length;
+        size_t plain = plain_bytes(bytes + i, text.size - i), length;
         char escape[7];
 
-        while (plain < text.size && bytes[plain] >= 0x20 &&
-               bytes[plain] < 0x7f && bytes[plain] != '"' &&
-               bytes[plain] != '\\')
-        {
-            plain++;
-        }
-        if (plain > i) {
-            put(json, text.data + i, plain - i);
-            i = plain;
+        if (plain > 0) {
+            put(json, text.data + i, plain);
+            i += plain;
             continue;
         }
         switch (bytes[i]) {
@@ -165,13 +206,13 @@ begin_value(json_t *json, const char *name)
     uint16_t bit = (uint16_t) (1u << json->depth);
 
     if (json->filled & bit) {
-        put(json, ",", 1);
+        put_few(json, ",", 1);
     }
     json->filled |= bit;
     if (name != NULL) {
-        put(json, "\"", 1);
+        put_few(json, "\"", 1);
         json_escape(json, slice_of(name));
-        put(json, "\":", 2);
+        put_few(json, "\":", 2);
     }
 }
 
@@ -227,9 +268,9 @@ void
 json_text(json_t *json, const char *name, slice_t text)
 {
     begin_value(json, name);
-    put(json, "\"", 1);
+    put_few(json, "\"", 1);
     json_escape(json, text);
-    put(json, "\"", 1);
+    put_few(json, "\"", 1);
 }
 
 void
@@ -246,10 +287,19 @@ void
 json_int(json_t *json, const char *name, int64_t number)
 {
     char digits[24];
-    int n = snprintf(digits, sizeof(digits), "%lld", (long long) number);
+    size_t at = sizeof(digits);
+    /* also of the least number, whose opposite is none of its type */
+    uint64_t rest = number < 0 ? -(uint64_t) number : (uint64_t) number;
 
+    do {
+        digits[--at] = (char) ('0' + rest % 10);
+        rest /= 10;
+    } while (rest > 0);
+    if (number < 0) {
+        digits[--at] = '-';
+    }
     begin_value(json, name);
-    put(json, digits, (size_t) n);
+    put(json, digits + at, sizeof(digits) - at);
 }
 
 void

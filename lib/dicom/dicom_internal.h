@@ -308,6 +308,9 @@ slice_t dicom_uri_target(slice_t uri);
 /* Fills the path; returns the set of READING_* in which the target could be
  * read in another way. */
 unsigned dicom_uri_path(slice_t target, unsigned reading, dicom_path_t *path);
+/* The same answer byte by byte, for all targets: what tests compare with. */
+unsigned dicom_uri_path_closely(slice_t target, unsigned reading,
+                                dicom_path_t *path);
 /* Decodes at most `capacity` bytes; false if there were more. */
 bool dicom_uri_decode(slice_t text, char *decoded, size_t capacity,
                       size_t *size);

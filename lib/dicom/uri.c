@@ -3,9 +3,14 @@
  *
  * Percent-encoding is undone once, as nginx and the servers behind it do, and
  * only where a segment is looked at: nothing is copied.
+ *
+ * Nearly all targets can be read in one way only, and are cut at their slashes
+ * 16 bytes at a time; where anything is in them that could be read in another
+ * way, or that has to be decoded, they go through the slow loop.
  */
 
 #include "dicom_internal.h"
+#include "uri_scan.h"
 
 /* One more than the value of a hex digit; 0 for all other bytes. */
 static const uint8_t hex_values[256] = {
@@ -232,6 +237,18 @@ step(const char *at, const char *end, unsigned reading, unsigned *others,
 }
 
 
+/* What the decoded text is; `text` as it came is what is kept. */
+static void
+word_or_form(dicom_segment_t *segment, slice_t text, slice_t decoded)
+{
+    segment->text = text;
+    segment->word = (uint8_t) dicom_word(decoded.data, decoded.size);
+    segment->form = segment->word == WORD_OTHER
+                        ? (uint8_t) dicom_form(decoded.data, decoded.size)
+                        : FORM_OTHER;
+}
+
+
 static void
 segment_set(dicom_segment_t *segment, slice_t text, bool encoded, bool uid)
 {
@@ -246,16 +263,10 @@ segment_set(dicom_segment_t *segment, slice_t text, bool encoded, bool uid)
         segment->form = FORM_UID;
         return;
     }
-    if (encoded) {
-        if (!dicom_uri_decode(text, decoded, sizeof(decoded), &size)) {
-            return;
-        }
-        text = (slice_t){decoded, size};
-    }
-
-    segment->word = (uint8_t) dicom_word(text.data, text.size);
-    if (segment->word == WORD_OTHER) {
-        segment->form = (uint8_t) dicom_form(text.data, text.size);
+    if (!encoded) {
+        word_or_form(segment, text, text);
+    } else if (dicom_uri_decode(text, decoded, sizeof(decoded), &size)) {
+        word_or_form(segment, text, (slice_t){decoded, size});
     }
 }
 
@@ -282,8 +293,125 @@ dots(slice_t text)
 }
 
 
+/* Digits and dots; without a slash and not empty. */
+static bool
+is_uid(slice_t text)
+{
+    if (text.size > DICOM_UID_SIZE_MAX || text.data[0] > '9') {
+        return false;
+    }
+    if (text.size >= SCAN_WIDTH) {
+        return scan_is_uid(text.data, text.size);
+    }
+    for (size_t i = 0; i < text.size; i++) {
+        if (classes[(uint8_t) text.data[i]] != CLASS_UID) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
+/* Special bytes at `at`, of which there are `left`, and that the end is there:
+ * in the last block of a target, which ends with it or is alone. */
+static unsigned
+last_marks(slice_t target, const char *at, unsigned left)
+{
+    char block[SCAN_WIDTH] = {0};
+    unsigned marks;
+
+    if (target.size >= SCAN_WIDTH) {
+        marks = scan_marks(scan_load(at + left - SCAN_WIDTH)) >>
+                (SCAN_WIDTH - left);
+    } else {
+        for (unsigned i = 0; i < left; i++) {
+            block[i] = at[i];
+        }
+        marks = scan_marks(scan_load(block)) & ((1u << left) - 1);
+    }
+
+    return marks | 1u << left;
+}
+
+
+/* False if the target is none of the plain ones: `path` is of no use then. */
+static bool
+plain_path(slice_t target, dicom_path_t *path)
+{
+    const char *at = target.data, *end = target.data + target.size;
+    const char *start = at;
+    dicom_segment_t *segment;
+    bool dcm4chee = false;
+
+    path->count = 0;
+    segment = path->segments;
+    if (at < end && *at == '/') {
+        start = ++at;
+    }
+    for (;; at += SCAN_WIDTH) {
+        size_t left = (size_t) (end - at);
+        unsigned marks = left >= SCAN_WIDTH
+                             ? scan_marks(scan_load(at))
+                             : last_marks(target, at, (unsigned) left);
+
+        for (; marks != 0; marks &= marks - 1) {
+            const char *stop = at + __builtin_ctz(marks);
+            char byte = stop < end ? *stop : '?';
+            slice_t text = {start, (size_t) (stop - start)};
+
+            if (byte != '/' && byte != '?') {
+                if (classes[(uint8_t) byte] & CLASS_SPECIAL) {
+                    return false;
+                }
+                continue;
+            }
+            if (text.size == 0) {
+                /* at the end it is none, but "//" matters to some readings */
+                if (byte == '/') {
+                    return false;
+                }
+            } else {
+                /* "." and ".." change the path, and all that begins so is
+                 * rare; an empty one at the end may have to be counted */
+                if (*start == '.' ||
+                    segment == &path->segments[DICOM_DEPTH_MAX - 1]) {
+                    return false;
+                }
+                if (is_uid(text)) {
+                    *segment = (dicom_segment_t){text, WORD_OTHER, FORM_UID};
+                } else {
+                    word_or_form(segment, text, text);
+                    dcm4chee |= segment->word == WORD_AETS ||
+                                segment->word == WORD_DCM4CHEE_ARC;
+                }
+                segment++;
+            }
+            if (byte == '?') {
+                path->count = (unsigned) (segment - path->segments);
+                path->too_deep = false;
+                path->dcm4chee = dcm4chee;
+                return true;
+            }
+            start = stop + 1;
+        }
+    }
+}
+
+
 unsigned
 dicom_uri_path(slice_t target, unsigned reading, dicom_path_t *path)
+{
+    if (plain_path(target, path)) {
+        return 0;
+    }
+
+    return dicom_uri_path_closely(target, reading, path);
+}
+
+
+unsigned
+dicom_uri_path_closely(slice_t target, unsigned reading, dicom_path_t *path)
 {
     const char *at = target.data, *end = target.data + target.size;
     const char *start, *stop;

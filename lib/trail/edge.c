@@ -385,8 +385,18 @@ edge_flush(edge_t *edge, const store_t *store)
     return 0;
 }
 
+/* Whether the last tile of a level is partial, and not that of `sealed`. */
+static bool
+is_new_partial(const edge_t *edge, unsigned level, uint64_t sealed)
+{
+    uint64_t index = tile_hashes(edge->frontier.size, level) / TILE_WIDTH;
+
+    return edge->counts[level] > 0 &&
+           edge->counts[level] != tile_width(sealed, level, index);
+}
+
 int
-edge_write_partial(edge_t *edge, const store_t *store)
+edge_write_partial(edge_t *edge, const store_t *store, uint64_t sealed)
 {
     unsigned level;
     int result = edge_flush(edge, store);
@@ -394,11 +404,11 @@ edge_write_partial(edge_t *edge, const store_t *store)
     if (edge->hasher.failed) {
         return -EIO;
     }
-    if (result == 0 && edge->counts[0] > 0) {
+    if (result == 0 && is_new_partial(edge, 0, sealed)) {
         result = write_level(edge, store, 0, true);
     }
     for (level = 0; level < TILE_LEVELS && result == 0; level++) {
-        if (edge->counts[level] > 0) {
+        if (is_new_partial(edge, level, sealed)) {
             result = write_level(edge, store, level, false);
         }
     }

@@ -54,8 +54,12 @@ int edge_add(edge_t *edge, slice_t entry, const merkle_hash_t *leaf);
  * the edge as it is: call it again. */
 int edge_flush(edge_t *edge, const store_t *store);
 
-/* Writes the partial tiles and bundle of the present size, unsynced. */
-int edge_write_partial(edge_t *edge, const store_t *store);
+/*
+ * Writes the partial tiles and bundle of the present size, unsynced, but for
+ * those that the checkpoint of `sealed` entries has as well: they say the same,
+ * and are needed at every moment, by readers and after a crash.
+ */
+int edge_write_partial(edge_t *edge, const store_t *store, uint64_t sealed);
 
 /* Makes everything written since the last time last: files, then folders. */
 int edge_sync(edge_t *edge, const store_t *store);

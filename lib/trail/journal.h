@@ -110,9 +110,10 @@ journal_result_t journal_find(journal_reader_t *reader, uint64_t index,
                               journal_place_t *place);
 
 /* Whether whole batches with entries from `sealed` on follow behind a place
- * where journal_next() found no more: then it is damage, not a torn end. */
-bool journal_later(journal_reader_t *reader, const journal_place_t *place,
-                   uint64_t sealed);
+ * where journal_next() found no more: then it is damage, not a torn end.  0:
+ * none; 1: in the same file; 2: in the next, which has no whole header. */
+int journal_later(journal_reader_t *reader, const journal_place_t *place,
+                  uint64_t sealed);
 
 /* ---- Writing -------------------------------------------------------------*/
 

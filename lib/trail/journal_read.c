@@ -257,6 +257,16 @@ batch_whole(merkle_hasher_t *hasher, const uint8_t *header, const uint8_t *body,
            (trusting || payload_valid(hasher, batch)) && !hasher->failed;
 }
 
+/* It names the check of the batch before the place, if there is one. */
+static bool
+follows(const uint8_t *header, const journal_place_t *place)
+{
+    static const uint8_t none[JOURNAL_CHECK_SIZE] = {0};
+
+    return memcmp(place->previous, none, JOURNAL_CHECK_SIZE) != 0 &&
+           memcmp(header + 32, place->previous, JOURNAL_CHECK_SIZE) == 0;
+}
+
 /* What is at the place in this segment. */
 static journal_result_t
 batch_read(journal_reader_t *reader, const journal_place_t *place,
@@ -288,8 +298,11 @@ batch_read(journal_reader_t *reader, const journal_place_t *place,
         reader->torn_bytes = got;
         return JOURNAL_TORN;
     }
-    if (memcmp(header, JOURNAL_BATCH_MAGIC, 8) != 0 ||
-        load_le64(header + 8) != place->sequence)
+    /* leftovers of earlier turns do not name the batch before this place: a
+     * header that does is damaged in its first bytes */
+    if ((memcmp(header, JOURNAL_BATCH_MAGIC, 8) != 0 ||
+         load_le64(header + 8) != place->sequence) &&
+        !follows(header, place))
     {
         if (st.st_size < end) {
             reader->torn_bytes = (uint64_t) st.st_size - place->offset;
@@ -308,7 +321,9 @@ batch_read(journal_reader_t *reader, const journal_place_t *place,
     }
     reader->torn_bytes += got;
     batch->place = *place;
-    if (got < size || load_le64(header + 16) != place->index ||
+    if (got < size || memcmp(header, JOURNAL_BATCH_MAGIC, 8) != 0 ||
+        load_le64(header + 8) != place->sequence ||
+        load_le64(header + 16) != place->index ||
         memcmp(header + 32, place->previous, JOURNAL_CHECK_SIZE) != 0 ||
         !batch_whole(&reader->hasher, header, reader->buffer, reader->trusting,
                      batch))
@@ -467,12 +482,17 @@ later_in(journal_reader_t *reader, int fd, uint64_t offset, uint64_t sequence,
     return false;
 }
 
-bool
+int
 journal_later(journal_reader_t *reader, const journal_place_t *place,
               uint64_t sealed)
 {
-    return later_in(reader, file_of(reader, place->generation),
-                    place->offset + 8, place->sequence, sealed) ||
-           later_in(reader, file_of(reader, place->generation + 1), 0,
-                    place->sequence, sealed);
+    if (later_in(reader, file_of(reader, place->generation), place->offset + 8,
+                 place->sequence, sealed))
+    {
+        return 1;
+    }
+    return later_in(reader, file_of(reader, place->generation + 1), 0,
+                    place->sequence, sealed)
+               ? 2
+               : 0;
 }

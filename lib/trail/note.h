@@ -70,8 +70,9 @@ size_t note_signer_format(const note_signer_t *signer,
 
 /*
  * Reads the key file: a regular file, no symbolic link, owned by root or by
- * this process's user, with no rights for group or others.  Negative errno
- * with the reason in `problem`.
+ * this process's user, with no rights for group or others; or a credential as
+ * systemd hands it over (0440, root's, an ACL for this user alone).  Negative
+ * errno with the reason in `problem`.
  */
 int note_signer_load(const char *path, note_signer_t *signer,
                      trail_problem_t *problem);

@@ -73,6 +73,7 @@ static const struct {
     [RECORD_LOST] = {"lost", true},
     [RECORD_SKIPPED] = {"skipped", true},
     [RECORD_OF_FRONT] = {"of_front", false},
+    [RECORD_FILE] = {"file", false},
     [RECORD_DEVICE] = {"device", false},
     [RECORD_TTY] = {"tty", false},
     [RECORD_FILES] = {"files", true},
@@ -281,6 +282,23 @@ record_encode(const record_t *record, uint8_t *bytes, size_t capacity)
     return used;
 }
 
+/* False, as with fields, for a mark of none that is known here, which would be
+ * rendered as a cut of nothing. */
+static bool
+decode_cut(const uint8_t bytes[RECORD_CUT_SIZE], record_t *record)
+{
+    memcpy(record->cut, bytes, RECORD_CUT_SIZE);
+    for (unsigned i = 0; i < RECORD_CUT_SIZE * 8; i++) {
+        if ((bytes[i / 8] >> i % 8 & 1) != 0) {
+            if (i >= RECORD_FIELDS) {
+                return false;
+            }
+            record->any_cut = true;
+        }
+    }
+    return record->any_cut;
+}
+
 bool
 record_decode(const uint8_t *bytes, size_t size, record_t *record)
 {
@@ -300,8 +318,9 @@ record_decode(const uint8_t *bytes, size_t size, record_t *record)
             if (length != RECORD_CUT_SIZE || record->any_cut) {
                 return false;
             }
-            memcpy(record->cut, bytes + FIELD_HEAD, RECORD_CUT_SIZE);
-            record->any_cut = true;
+            if (!decode_cut(bytes + FIELD_HEAD, record)) {
+                return false;
+            }
         } else {
             if (bytes[0] >= RECORD_FIELDS || record->values[bytes[0]].size != 0)
             {

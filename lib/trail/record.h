@@ -85,6 +85,7 @@ typedef enum {
     RECORD_SKIPPED,  /* numbers of this front end just before this record that
                        rightly have none: they were refused */
     RECORD_OF_FRONT, /* gap: the front end that it is about */
+    RECORD_FILE,     /* policy-changed: the policy's text */
     RECORD_DEVICE,   /* of one-time codes: its name */
     RECORD_TTY,      /* terminal, seat or display of a session */
     RECORD_FILES,    /* wiped: how many files and folders went */

@@ -183,7 +183,7 @@ checkpoint(sealer_t *sealer)
     }
     if (size != sealed) {
         sealer->attempted = size;
-        result = edge_write_partial(&sealer->edge, &sealer->store);
+        result = edge_write_partial(&sealer->edge, &sealer->store, sealed);
         if (result == 0) {
             result = edge_sync(&sealer->edge, &sealer->store);
             /* pages that could not be written may be dropped by now */

@@ -5,8 +5,10 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
+#include "../base/endian.h"
 #include "note.h"
 #include "note_internal.h"
 
@@ -114,6 +116,58 @@ read_key(int fd, char *text, size_t capacity, size_t *size)
     return 0;
 }
 
+/* Of the ACL in its extended attribute (linux/posix_acl_xattr.h). */
+#define ACL_ATTRIBUTE  "system.posix_acl_access"
+#define ACL_VERSION    2
+#define ACL_HEAD_SIZE  4
+#define ACL_ENTRY_SIZE 8 /* tag and rights, 16 bits each; id */
+#define ACL_SIZE_MAX   256
+#define ACL_TAG_USER   0x02
+#define ACL_TAG_GROUP  0x08
+
+/* Whether there is an ACL, and it names nobody but root and this user. */
+static bool
+acl_is_ours(int fd)
+{
+    uint8_t acl[ACL_SIZE_MAX];
+    ssize_t size = fgetxattr(fd, ACL_ATTRIBUTE, acl, sizeof(acl));
+
+    if (size < ACL_HEAD_SIZE || load_le32(acl) != ACL_VERSION ||
+        (size - ACL_HEAD_SIZE) % ACL_ENTRY_SIZE != 0)
+    {
+        return false;
+    }
+    for (ssize_t i = ACL_HEAD_SIZE; i < size; i += ACL_ENTRY_SIZE) {
+        unsigned tag = load_le16(acl + i);
+        uint32_t id = load_le32(acl + i + 4);
+
+        if ((tag == ACL_TAG_USER && id != geteuid() && id != 0) ||
+            (tag == ACL_TAG_GROUP && id != 0))
+        {
+            return false;
+        }
+    }
+    return true;
+}
+
+
+/*
+ * A file of its owner alone.  Or what systemd makes of LoadCredential=: root's,
+ * mode 0440, with an ACL that lets the service's user read; the mask of that
+ * ACL is what shows as the group's rights.
+ */
+static bool
+is_private(int fd, const struct stat *st)
+{
+    if (st->st_uid != 0 && st->st_uid != geteuid()) {
+        return false;
+    }
+    return (st->st_mode & 0077) == 0 ||
+           (st->st_uid == 0 && (st->st_gid == 0 || st->st_gid == getegid()) &&
+            (st->st_mode & 07777) == 0440 && acl_is_ours(fd));
+}
+
+
 int
 note_signer_load(const char *path, note_signer_t *signer,
                  trail_problem_t *problem)
@@ -137,8 +191,7 @@ note_signer_load(const char *path, note_signer_t *signer,
                           path);
         return -EINVAL;
     }
-    if ((st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & 0077) != 0)
-    {
+    if (!is_private(fd, &st)) {
         trail_problem_set(problem,
                           "%s: the signing key can be read or changed by "
                           "others: chown it to the daemon's user, chmod 0400",

@@ -245,6 +245,28 @@ tell_gone(verify_t *verify, const journal_place_t *place)
                  (unsigned long long) place->index);
 }
 
+/* A batch that is not whole, or is not there, and whole ones follow. */
+static void
+tell_changed(verify_t *verify, const journal_reader_t *reader,
+             const journal_place_t *place, journal_result_t found, int later)
+{
+    unsigned files = reader->shape.segments;
+    unsigned file = (unsigned) (place->generation % files);
+
+    if (later == 2 && found == JOURNAL_END) {
+        verify_found(verify, VERIFY_JOURNAL, place->index,
+                     "journal/%u: its header was changed, or the batch at byte "
+                     "%u of journal/%u (entry %llu): whole batches follow",
+                     (file + 1) % files, place->offset, file,
+                     (unsigned long long) place->index);
+        return;
+    }
+    verify_found(verify, VERIFY_JOURNAL, place->index,
+                 "journal/%u: the batch at byte %u (entry %llu) was changed: "
+                 "whole batches follow it",
+                 file, place->offset, (unsigned long long) place->index);
+}
+
 /* Entries of the journal from the checkpoint's size on. */
 static int
 read_journal(verify_t *verify, journal_reader_t *reader, tail_t *tail)
@@ -253,7 +275,7 @@ read_journal(verify_t *verify, journal_reader_t *reader, tail_t *tail)
     journal_batch_t batch;
     journal_result_t found = journal_find(reader, verify->size, &place);
     unsigned tries = 0;
-    int result = 0;
+    int result = 0, later;
 
     while (found == JOURNAL_BATCH ||
            (found == JOURNAL_TORN && tries < TORN_TRIES)) {
@@ -293,14 +315,11 @@ read_journal(verify_t *verify, journal_reader_t *reader, tail_t *tail)
     default:
         break;
     }
-    if (found == JOURNAL_BROKEN || journal_later(reader, &place, verify->size))
-    {
-        verify_found(
-            verify, VERIFY_JOURNAL, place.index,
-            "journal/%u: the batch at byte %u (entry %llu) was changed: whole "
-            "batches follow it",
-            (unsigned) (place.generation % reader->shape.segments),
-            place.offset, (unsigned long long) place.index);
+    later = found == JOURNAL_BROKEN
+                ? 1
+                : journal_later(reader, &place, verify->size);
+    if (later != 0) {
+        tell_changed(verify, reader, &place, found, later);
         verify->report->torn_place[0] = '\0';
         verify->report->torn_bytes = 0;
     }

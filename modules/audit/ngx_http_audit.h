@@ -47,8 +47,17 @@
 
 typedef enum {
     NGX_HTTP_AUDIT_OPENING = 0, /* its record may not be on disk */
-    NGX_HTTP_AUDIT_OPEN
+    NGX_HTTP_AUDIT_OPEN,
+    NGX_HTTP_AUDIT_CLOSING /* its close may not be on disk */
 } ngx_http_audit_state_e;
+
+/* What is told of a settled record: the tag of an opening is the serial number
+ * of its access. */
+#define NGX_HTTP_AUDIT_TAG_CLOSE (UINT64_C(1) << 63) /* and the serial */
+#define NGX_HTTP_AUDIT_TAG_LOST  (UINT64_C(1) << 62) /* the key: how many */
+#define NGX_HTTP_AUDIT_TAG_FOLD                                                \
+    (UINT64_C(1) << 61) /* and the place; the key:
+                                                     * hash, how many */
 
 typedef struct {
     uint32_t count;
@@ -77,7 +86,9 @@ struct ngx_http_audit_node_s {
 
     uint16_t last_status;
     uint8_t state;      /* ngx_http_audit_state_e */
-    uint8_t superseded; /* too old: requests go to a new one */
+    uint8_t superseded; /* too old, or closing: requests go to a new one */
+    uint8_t unopened;   /* it was to be closed, and nobody had heard of its
+                         * opening */
 
     uint32_t other_statuses;
     ngx_http_audit_status_t statuses[NGX_HTTP_AUDIT_STATUSES];
@@ -106,6 +117,8 @@ typedef struct {
     int64_t last;
     int64_t until;
     uint32_t count; /* not recorded yet */
+    uint32_t told;  /* of these, in a record that is on its way */
+    ngx_pid_t teller;
     uint16_t status;
     uint8_t event;   /* record_event_t */
     uint8_t several; /* of several addresses and reasons: no place was left */
@@ -141,8 +154,8 @@ typedef struct {
 
     ngx_queue_t used;
     ngx_queue_t free;
-    ngx_uint_t capacity;
-    ngx_uint_t count;
+    ngx_uint_t capacity; /* some places are kept for those that close */
+    ngx_uint_t count;    /* that are not closing */
 
     ngx_uint_t mask;
     ngx_http_audit_node_t **buckets;
@@ -157,6 +170,9 @@ typedef struct {
     uint64_t lost_ends;
     int64_t lost_first;
     int64_t lost_last;
+    ngx_pid_t lost_teller; /* of the first so many; 0: nobody yet */
+    uint64_t lost_told;
+    uint64_t lost_ends_told;
 
     ngx_atomic_t unrecorded; /* served without a record, ever */
     ngx_atomic_t holds;      /* requests that waited */
@@ -356,16 +372,19 @@ ngx_http_audit_bucket(ngx_http_audit_shared_t *shared, const siphash_t *key)
 /* ---- ngx_http_audit_close.c ---- */
 
 /*
- * Under the lock: a free place, or that of the access used longest ago, which
- * is then copied and to be closed if `close` was set.  NULL: there is none.
+ * Under the lock: a free place.  If accesses are as many as there may be, the
+ * one used longest ago is copied and to be closed: `close` is set.  NULL: there
+ * is none.
  */
 ngx_http_audit_node_t *
 ngx_http_audit_make_room(ngx_http_audit_main_conf_t *amcf,
                          ngx_http_audit_taken_t *taken, ngx_uint_t *close);
 /*
- * Records the close; room for two records was made sure of.  The opening of an
- * access whose worker was killed before it heard of it goes out again: the
- * daemon knows whether it has it.
+ * Records the close; room for two records was made sure of.  The access stays
+ * in the zone until that is on disk, so that it can be closed again if this
+ * worker dies or the record is refused: the daemon keeps the first close of an
+ * access.  In the same way the opening of an access whose worker was killed
+ * before it heard of it goes out again.
  */
 void ngx_http_audit_close(ngx_http_audit_main_conf_t *amcf,
                           const ngx_http_audit_node_t *node,
@@ -373,6 +392,10 @@ void ngx_http_audit_close(ngx_http_audit_main_conf_t *amcf,
 /* Closes what was idle, as long as there is room for records; whether there
  * may be more of it. */
 ngx_uint_t ngx_http_audit_close_idle(ngx_http_audit_main_conf_t *amcf);
+/* Under the lock: what came of the record of its close. */
+void ngx_http_audit_closed(ngx_http_audit_shared_t *shared,
+                           ngx_http_audit_node_t *node,
+                           ngx_http_sekisho_result_e result);
 
 /* ---- ngx_http_audit_worker.c ---- */
 
@@ -389,13 +412,23 @@ void ngx_http_audit_fold(ngx_http_request_t *r,
 /* Sends what minutes that are over have counted, or all. */
 void ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf,
                                ngx_uint_t all);
+/* Under the lock: what came of such a record. */
+void ngx_http_audit_fold_told(ngx_http_audit_shared_t *shared,
+                              const ngx_http_sekisho_subject_t *subject,
+                              ngx_http_sekisho_result_e result);
 /* Served without a record. */
 void ngx_http_audit_lose(ngx_http_audit_main_conf_t *amcf, ngx_uint_t end);
 void ngx_http_audit_tell_lost(ngx_http_audit_main_conf_t *amcf);
+/* Under the lock: what came of the record that tells of so many. */
+void ngx_http_audit_lost_told(ngx_http_audit_shared_t *shared, uint64_t lost,
+                              uint64_t ends, ngx_http_sekisho_result_e result);
 
 /* ---- ngx_http_audit_log.c ---- */
 
 ngx_int_t ngx_http_audit_log_handler(ngx_http_request_t *r);
+/* In PREACCESS: an error page of nginx's own may take the request to where
+ * audit is off, and then nothing else tells that it was on. */
+ngx_int_t ngx_http_audit_note_handler(ngx_http_request_t *r);
 /* The end of a `request`. */
 void ngx_http_audit_end(ngx_http_request_t *r, ngx_http_audit_ctx_t *ctx,
                         const char *note);

@@ -14,7 +14,9 @@ static ngx_http_audit_fold_t *
 ngx_http_audit_fold_find(ngx_http_audit_shared_t *shared, uint64_t hash,
                          ngx_uint_t *fresh);
 static ngx_int_t ngx_http_audit_fold_send(ngx_http_audit_main_conf_t *amcf,
-                                          const ngx_http_audit_fold_t *fold);
+                                          const ngx_http_audit_fold_t *fold,
+                                          ngx_uint_t place);
+static ngx_uint_t ngx_http_audit_is_gone(ngx_pid_t pid);
 static void ngx_http_audit_fold_first(ngx_http_request_t *r,
                                       ngx_http_audit_main_conf_t *amcf,
                                       record_event_t event, const char *reason,
@@ -220,7 +222,7 @@ void
 ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
 {
     int64_t now;
-    ngx_uint_t i, n;
+    ngx_uint_t i, n, k, places[NGX_HTTP_AUDIT_SWEEP];
     ngx_http_audit_fold_t *fold, due[NGX_HTTP_AUDIT_SWEEP];
     ngx_http_audit_shared_t *shared;
 
@@ -248,6 +250,10 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
             }
 
             if (fold->count) {
+                if (fold->teller && !ngx_http_audit_is_gone(fold->teller)) {
+                    continue;
+                }
+
                 if (n == NGX_HTTP_AUDIT_SWEEP) {
                     break;
                 }
@@ -257,10 +263,18 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
                     break;
                 }
 
-                due[n++] = *fold;
-            }
+                /* it is free when its count is on disk; else, or if this
+                 * worker dies before it hears so, it is told again */
+                fold->told = fold->count;
+                fold->teller = ngx_pid;
+                fold->until = now + NGX_HTTP_AUDIT_FOLD_MS;
 
-            fold->hash = 0;
+                places[n] = i;
+                due[n++] = *fold;
+
+            } else {
+                fold->hash = 0;
+            }
         }
 
         if (i == NGX_HTTP_AUDIT_FOLDS + 2) {
@@ -269,12 +283,19 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
 
         ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
 
-        for (fold = due; fold < due + n; fold++) {
-            if (ngx_http_audit_fold_send(amcf, fold) != NGX_OK) {
-                ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                              "audit: a count of %uD could not be recorded",
-                              fold->count);
+        for (k = 0; k < n; k++) {
+            if (ngx_http_audit_fold_send(amcf, &due[k], places[k]) == NGX_OK) {
+                continue;
             }
+
+            ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
+                          "audit: a count of %uD could not be recorded, and is "
+                          "tried again",
+                          due[k].count);
+
+            ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+            shared->folds[places[k]].teller = 0;
+            ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
         }
 
     } while (i < NGX_HTTP_AUDIT_FOLDS + 2);
@@ -283,10 +304,15 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
 
 static ngx_int_t
 ngx_http_audit_fold_send(ngx_http_audit_main_conf_t *amcf,
-                         const ngx_http_audit_fold_t *fold)
+                         const ngx_http_audit_fold_t *fold, ngx_uint_t place)
 {
     uint8_t id[NGX_HTTP_AUDIT_ID_SIZE];
     ngx_http_audit_record_t record;
+    ngx_http_sekisho_subject_t subject;
+
+    subject.tag = place | NGX_HTTP_AUDIT_TAG_FOLD;
+    subject.key[0] = fold->hash;
+    subject.key[1] = fold->told;
 
     ngx_http_sekisho_random_id(amcf->connection, id);
 
@@ -319,7 +345,45 @@ ngx_http_audit_fold_send(ngx_http_audit_main_conf_t *amcf,
         record.record.values[RECORD_PHASE] = SLICE("log");
     }
 
-    return ngx_http_sekisho_send(amcf->connection, &record.record, NULL, NULL);
+    return ngx_http_sekisho_send(amcf->connection, &record.record, &subject,
+                                 NULL);
+}
+
+
+void
+ngx_http_audit_fold_told(ngx_http_audit_shared_t *shared,
+                         const ngx_http_sekisho_subject_t *subject,
+                         ngx_http_sekisho_result_e result)
+{
+    ngx_http_audit_fold_t *fold;
+
+    fold = &shared->folds[subject->tag & ~NGX_HTTP_AUDIT_TAG_FOLD];
+
+    if (fold->hash != subject->key[0] || fold->teller != ngx_pid ||
+        fold->told != subject->key[1])
+    {
+        return;
+    }
+
+    fold->teller = 0;
+
+    if (result != NGX_HTTP_SEKISHO_RECORDED) {
+        return;
+    }
+
+    fold->count -= fold->told;
+    fold->first = fold->last;
+
+    if (fold->count == 0) {
+        fold->hash = 0;
+    }
+}
+
+
+static ngx_uint_t
+ngx_http_audit_is_gone(ngx_pid_t pid)
+{
+    return kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;
 }
 
 
@@ -375,6 +439,9 @@ ngx_http_audit_lose(ngx_http_audit_main_conf_t *amcf, ngx_uint_t end)
 }
 
 
+/* What is told stays counted until it is on disk; a worker that dies before it
+ * hears so is told of by the next, rather twice than not at all. */
+
 void
 ngx_http_audit_tell_lost(ngx_http_audit_main_conf_t *amcf)
 {
@@ -382,8 +449,10 @@ ngx_http_audit_tell_lost(ngx_http_audit_main_conf_t *amcf)
     int64_t first, last;
     uint8_t id[NGX_HTTP_AUDIT_ID_SIZE];
     uint64_t lost, ends;
+    ngx_uint_t tell;
     ngx_http_audit_record_t record;
     ngx_http_audit_shared_t *shared;
+    ngx_http_sekisho_subject_t subject;
 
     shared = amcf->zone->shared;
 
@@ -399,12 +468,19 @@ ngx_http_audit_tell_lost(ngx_http_audit_main_conf_t *amcf)
     ends = shared->lost_ends;
     first = shared->lost_first;
     last = shared->lost_last;
-    shared->lost = 0;
-    shared->lost_ends = 0;
+
+    tell = (lost || ends) && (shared->lost_teller == 0 ||
+                              ngx_http_audit_is_gone(shared->lost_teller));
+
+    if (tell) {
+        shared->lost_teller = ngx_pid;
+        shared->lost_told = lost;
+        shared->lost_ends_told = ends;
+    }
 
     ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
 
-    if (lost == 0 && ends == 0) {
+    if (!tell) {
         return;
     }
 
@@ -423,11 +499,43 @@ ngx_http_audit_tell_lost(ngx_http_audit_main_conf_t *amcf)
                                                       (size_t) (p - note)};
     }
 
-    if (ngx_http_sekisho_send(amcf->connection, &record.record, NULL, NULL) !=
-        NGX_OK)
+    subject.tag = NGX_HTTP_AUDIT_TAG_LOST;
+    subject.key[0] = lost;
+    subject.key[1] = ends;
+
+    if (ngx_http_sekisho_send(amcf->connection, &record.record, &subject,
+                              NULL) != NGX_OK)
     {
         ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
-                      "audit: the loss of %uL records could not be recorded",
+                      "audit: the loss of %uL records could not be recorded, "
+                      "and is tried again",
                       lost);
+
+        ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+        shared->lost_teller = 0;
+        ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
     }
+}
+
+
+void
+ngx_http_audit_lost_told(ngx_http_audit_shared_t *shared, uint64_t lost,
+                         uint64_t ends, ngx_http_sekisho_result_e result)
+{
+    if (shared->lost_teller != ngx_pid || shared->lost_told != lost ||
+        shared->lost_ends_told != ends)
+    {
+        return;
+    }
+
+    shared->lost_teller = 0;
+
+    if (result != NGX_HTTP_SEKISHO_RECORDED) {
+        return;
+    }
+
+    shared->lost -= lost;
+    shared->lost_ends -= ends;
+    /* those that came meanwhile, as exactly as that is known */
+    shared->lost_first = shared->lost_last;
 }

@@ -462,7 +462,7 @@ ngx_http_audit_fail(ngx_http_request_t *r, ngx_http_audit_ctx_t *ctx,
         (void) ngx_http_facility_overrule(r, fctx, POLICY_AUDIT_UNAVAILABLE);
     }
 
-    return NGX_HTTP_SERVICE_UNAVAILABLE;
+    return ngx_http_facility_unrecorded(r);
 }
 
 

@@ -17,6 +17,8 @@ static ngx_http_audit_place_t *
 ngx_http_audit_find_place(ngx_http_audit_main_conf_t *amcf, slice_t id);
 static ngx_uint_t ngx_http_audit_is_on(ngx_http_request_t *r,
                                        ngx_http_facility_ctx_t *fctx);
+static ngx_uint_t ngx_http_audit_was_on(ngx_http_request_t *r);
+static void ngx_http_audit_note(void *data);
 
 
 ngx_int_t
@@ -143,6 +145,10 @@ ngx_http_audit_is_on(ngx_http_request_t *r, ngx_http_facility_ctx_t *fctx)
         return 1;
     }
 
+    if (ngx_http_audit_was_on(r)) {
+        return 1;
+    }
+
     if (fctx == NULL || fctx->loc_conf == NULL) {
         return 0;
     }
@@ -150,6 +156,61 @@ ngx_http_audit_is_on(ngx_http_request_t *r, ngx_http_facility_ctx_t *fctx)
     alcf = fctx->loc_conf[ngx_http_audit_module.ctx_index];
 
     return alcf->on != 0;
+}
+
+
+/* ---- Audit that was on before an error page ---- */
+
+ngx_int_t
+ngx_http_audit_note_handler(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+    ngx_http_core_loc_conf_t *clcf;
+    ngx_http_audit_loc_conf_t *alcf;
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_audit_module);
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (!alcf->on || clcf->error_pages == NULL || r != r->main ||
+        ngx_http_audit_was_on(r))
+    {
+        return NGX_DECLINED;
+    }
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    cln->handler = ngx_http_audit_note;
+
+    return NGX_DECLINED;
+}
+
+
+static void
+ngx_http_audit_note(void *data)
+{
+    /* it is there to be found */
+}
+
+
+static ngx_uint_t
+ngx_http_audit_was_on(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t *cln;
+
+    if (!r->internal) {
+        return 0;
+    }
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+        if (cln->handler == ngx_http_audit_note) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

@@ -10,7 +10,11 @@
 #include "ngx_http_audit.h"
 
 #define NGX_HTTP_AUDIT_MAGIC  UINT64_C(0x53656b6973686f31) /* "Sekisho1" */
-#define NGX_HTTP_AUDIT_LAYOUT 1
+#define NGX_HTTP_AUDIT_LAYOUT 2
+
+/* Places for accesses whose close is on its way to the disk. */
+#define NGX_HTTP_AUDIT_CLOSING_PART 8 /* of all, one in so many */
+#define NGX_HTTP_AUDIT_CLOSING_MAX  1024
 
 #define NGX_HTTP_AUDIT_TOUCH_MS 1000 /* the queue is no more exact */
 
@@ -64,7 +68,7 @@ ngx_http_audit_fill_zone(ngx_shm_zone_t *shm_zone, ngx_http_audit_zone_t *zone)
 {
     size_t size;
     u_char *nodes;
-    ngx_uint_t i, buckets;
+    ngx_uint_t i, n, buckets;
     ngx_slab_pool_t *shpool;
     ngx_http_audit_node_t *node;
     ngx_http_audit_shared_t *shared;
@@ -120,9 +124,11 @@ ngx_http_audit_fill_zone(ngx_shm_zone_t *shm_zone, ngx_http_audit_zone_t *zone)
         return NGX_ERROR;
     }
 
-    shared->capacity = size / NGX_HTTP_AUDIT_NODE;
+    n = size / NGX_HTTP_AUDIT_NODE;
+    shared->capacity = n - ngx_min(n / NGX_HTTP_AUDIT_CLOSING_PART,
+                                   NGX_HTTP_AUDIT_CLOSING_MAX);
 
-    for (i = 0; i < shared->capacity; i++) {
+    for (i = 0; i < n; i++) {
         node = (ngx_http_audit_node_t *) (nodes + i * NGX_HTTP_AUDIT_NODE);
         ngx_queue_insert_tail(&shared->free, &node->queue);
     }
@@ -285,14 +291,31 @@ ngx_http_audit_settled(void *data, const ngx_http_sekisho_subject_t *subject,
 
     ngx_shmtx_lock(&amcf->zone->shpool->mutex);
 
-    node = ngx_http_audit_find(amcf->zone->shared, &key, subject->tag);
+    if (subject->tag == NGX_HTTP_AUDIT_TAG_LOST) {
+        ngx_http_audit_lost_told(amcf->zone->shared, subject->key[0],
+                                 subject->key[1], result);
 
-    if (node) {
-        if (node->refs) {
+    } else if (subject->tag & NGX_HTTP_AUDIT_TAG_FOLD) {
+        ngx_http_audit_fold_told(amcf->zone->shared, subject, result);
+
+    } else if (subject->tag & NGX_HTTP_AUDIT_TAG_CLOSE) {
+        node = ngx_http_audit_find(amcf->zone->shared, &key,
+                                   subject->tag & ~NGX_HTTP_AUDIT_TAG_CLOSE);
+
+        if (node && node->state == NGX_HTTP_AUDIT_CLOSING) {
+            ngx_http_audit_closed(amcf->zone->shared, node, result);
+        }
+
+    } else {
+        node = ngx_http_audit_find(amcf->zone->shared, &key, subject->tag);
+
+        if (node && node->refs) {
             node->refs--;
         }
 
-        if (result == NGX_HTTP_SEKISHO_RECORDED) {
+        if (node && node->state == NGX_HTTP_AUDIT_OPENING &&
+            result == NGX_HTTP_SEKISHO_RECORDED)
+        {
             node->state = NGX_HTTP_AUDIT_OPEN;
         }
     }
@@ -315,11 +338,16 @@ ngx_http_audit_leave(ngx_http_audit_ctx_t *ctx, ngx_uint_t status, off_t bytes)
 
     node = ngx_http_audit_find(zone->shared, &ctx->what.key, ctx->serial);
 
-    if (node) {
-        if (node->refs) {
-            node->refs--;
-        }
+    if (node && node->refs) {
+        node->refs--;
+    }
 
+    if (node && node->state == NGX_HTTP_AUDIT_CLOSING) {
+        /* its totals are told already */
+        node = NULL;
+    }
+
+    if (node) {
         node->requests++;
         node->bytes += (uint64_t) bytes;
         node->last = now;

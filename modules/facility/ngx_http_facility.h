@@ -201,6 +201,12 @@ ngx_int_t ngx_http_facility_deny(ngx_http_request_t *r,
 ngx_int_t ngx_http_facility_filter_deny(ngx_http_request_t *r,
                                         ngx_http_facility_loc_conf_t *conf);
 
+/*
+ * Answers 503 to a request that could not be recorded: what a handler of a
+ * phase has to return.  error_page comes first here, too.
+ */
+ngx_int_t ngx_http_facility_unrecorded(ngx_http_request_t *r);
+
 /* The ticket is $request_id. */
 ngx_int_t ngx_http_facility_ticket(ngx_http_request_t *r, ngx_str_t *ticket);
 

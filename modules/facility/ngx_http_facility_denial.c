@@ -1,6 +1,6 @@
 /*
- * What a denied client gets: a page or JSON with a ticket number, and with
- * whom to call where the place is known.  To a stranger nothing is told about
+ * What a denied client gets, and one whose access could not be recorded: a page
+ * or JSON with a ticket number, and with whom to call where the place is known.  To a stranger nothing is told about
  * facilities, reasons or this software.
  */
 
@@ -15,6 +15,8 @@ typedef struct {
     const char *tag;
     const char *title;
     const char *explanation;
+    const char *unrecorded; /* title, where no record could be made */
+    const char *why_unrecorded;
     const char *ticket;
     const char *contact;
 } ngx_http_facility_words_t;
@@ -23,13 +25,18 @@ static ngx_uint_t ngx_http_facility_has_error_page(ngx_http_request_t *r,
                                                    ngx_int_t status);
 static ngx_int_t ngx_http_facility_send_denial(ngx_http_request_t *r,
                                                ngx_int_t status);
+static ngx_int_t ngx_http_facility_send_page(ngx_http_request_t *r,
+                                             ngx_int_t status,
+                                             ngx_uint_t unrecorded);
 static slice_t ngx_http_facility_contact(ngx_http_request_t *r);
 static ngx_buf_t *ngx_http_facility_page(ngx_http_request_t *r,
                                          const ngx_http_facility_words_t *words,
+                                         ngx_uint_t unrecorded,
                                          const ngx_str_t *ticket,
                                          slice_t contact);
 static ngx_buf_t *ngx_http_facility_json(ngx_http_request_t *r,
                                          const ngx_http_facility_words_t *words,
+                                         ngx_uint_t unrecorded,
                                          const ngx_str_t *ticket,
                                          slice_t contact);
 
@@ -38,14 +45,21 @@ static const ngx_http_facility_words_t ngx_http_facility_words[] = {
     {"en", "Entry is refused",
      "You cannot enter here from where you are, at this time or for this "
      "purpose.",
+     "Images cannot be opened at present",
+     "Each access is recorded before it is answered, and that is not possible "
+     "just now. Please try again in a few minutes.",
      "Ticket number", "Whom to call"},
 
     {"ja", "ご利用いただけません",
      "現在の場所・時間帯・操作では、このページをご利用いただけません。",
+     "ただいま画像を開けません",
+     "アクセスは応答の前に必ず記録されますが、現在は記録できません。"
+     "数分後にもう一度お試しください。",
      "受付番号", "お問い合わせ先"},
 };
 
-/* %s: tag, title, title, explanation, ticket's label; %V: ticket */
+/* %s: tag, title, title, explanation, ticket's label; %V: ticket.  The title
+ * and the explanation are those of `status`. */
 static const char ngx_http_facility_head[] =
     "<!DOCTYPE html>\n"
     "<html lang=\"%s\">\n"
@@ -99,6 +113,20 @@ ngx_http_facility_deny(ngx_http_request_t *r,
 
     ngx_http_finalize_request(
         r, ngx_http_facility_send_denial(r, conf->deny_status));
+
+    return NGX_DONE;
+}
+
+
+ngx_int_t
+ngx_http_facility_unrecorded(ngx_http_request_t *r)
+{
+    if (ngx_http_facility_has_error_page(r, NGX_HTTP_SERVICE_UNAVAILABLE)) {
+        return NGX_HTTP_SERVICE_UNAVAILABLE;
+    }
+
+    ngx_http_finalize_request(
+        r, ngx_http_facility_send_page(r, NGX_HTTP_SERVICE_UNAVAILABLE, 1));
 
     return NGX_DONE;
 }
@@ -166,6 +194,14 @@ ngx_http_facility_has_error_page(ngx_http_request_t *r, ngx_int_t status)
 static ngx_int_t
 ngx_http_facility_send_denial(ngx_http_request_t *r, ngx_int_t status)
 {
+    return ngx_http_facility_send_page(r, status, 0);
+}
+
+
+static ngx_int_t
+ngx_http_facility_send_page(ngx_http_request_t *r, ngx_int_t status,
+                            ngx_uint_t unrecorded)
+{
     slice_t contact;
     ngx_int_t rc;
     ngx_str_t ticket;
@@ -192,8 +228,8 @@ ngx_http_facility_send_denial(ngx_http_request_t *r, ngx_int_t status)
         json = ngx_http_facility_accept_json(&r->headers_in.accept->value);
     }
 
-    b = json ? ngx_http_facility_json(r, words, &ticket, contact)
-             : ngx_http_facility_page(r, words, &ticket, contact);
+    b = json ? ngx_http_facility_json(r, words, unrecorded, &ticket, contact)
+             : ngx_http_facility_page(r, words, unrecorded, &ticket, contact);
     if (b == NULL) {
         return NGX_ERROR;
     }
@@ -311,16 +347,20 @@ ngx_http_facility_contact(ngx_http_request_t *r)
 static ngx_buf_t *
 ngx_http_facility_page(ngx_http_request_t *r,
                        const ngx_http_facility_words_t *words,
-                       const ngx_str_t *ticket, slice_t contact)
+                       ngx_uint_t unrecorded, const ngx_str_t *ticket,
+                       slice_t contact)
 {
     u_char *data;
     size_t size;
     ngx_buf_t *b;
+    const char *title, *explanation;
 
     data = (u_char *) contact.data;
+    title = unrecorded ? words->unrecorded : words->title;
+    explanation = unrecorded ? words->why_unrecorded : words->explanation;
 
     size = sizeof(ngx_http_facility_head) + ngx_strlen(words->tag) +
-           2 * ngx_strlen(words->title) + ngx_strlen(words->explanation) +
+           2 * ngx_strlen(title) + ngx_strlen(explanation) +
            ngx_strlen(words->ticket) + ticket->len +
            sizeof(ngx_http_facility_whom) + ngx_strlen(words->contact) +
            contact.size + ngx_escape_html(NULL, data, contact.size) +
@@ -332,8 +372,7 @@ ngx_http_facility_page(ngx_http_request_t *r,
     }
 
     b->last = ngx_slprintf(b->last, b->end, ngx_http_facility_head, words->tag,
-                           words->title, words->title, words->explanation,
-                           words->ticket, ticket);
+                           title, title, explanation, words->ticket, ticket);
 
     if (contact.size) {
         b->last = ngx_slprintf(b->last, b->end, ngx_http_facility_whom,
@@ -353,7 +392,8 @@ ngx_http_facility_page(ngx_http_request_t *r,
 static ngx_buf_t *
 ngx_http_facility_json(ngx_http_request_t *r,
                        const ngx_http_facility_words_t *words,
-                       const ngx_str_t *ticket, slice_t contact)
+                       ngx_uint_t unrecorded, const ngx_str_t *ticket,
+                       slice_t contact)
 {
     json_t json;
     size_t size;
@@ -369,8 +409,10 @@ ngx_http_facility_json(ngx_http_request_t *r,
 
     json_init_fixed(&json, (char *) b->pos, size);
     json_object(&json, NULL);
-    json_string(&json, "error", "entry-refused");
-    json_string(&json, "message", words->title);
+    json_string(&json, "error",
+                unrecorded ? "audit-unavailable" : "entry-refused");
+    json_string(&json, "message",
+                unrecorded ? words->unrecorded : words->title);
     json_text(&json, "ticket", ngx_http_sekisho_slice(ticket));
 
     if (contact.size) {

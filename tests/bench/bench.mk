@@ -17,3 +17,5 @@ build/obj/tests/bench/nginx_radix.o: tests/bench/nginx_radix.c \
 
 build/bench/bench_policy: build/obj/tests/bench/nginx_radix.o \
         build/obj/tests/bench/mmdb_writer.o
+
+build/bench/bench_trail: build/obj/tests/bench/trail_socket.o

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""What the facility gate costs, side by side with what else could be used.
+"""What gate and audit cost, side by side with what else could be used.
 
     make bench                       everything
     tests/bench/bench.py --quick     a short look, with wider spreads
-    tests/bench/bench.py --only cpu  one section: policy, cpu, instructions
+    tests/bench/bench.py --only cpu  one section: policy, trail, cpu, hold,
+                                     instructions
     tests/bench/bench.py --only cpu --row gate --rounds 20
     tests/bench/bench.py --json F    the figures as JSON as well
     tests/bench/bench.py --record    keep the instruction counts of this run in
@@ -24,16 +25,15 @@ import subprocess
 import sys
 import time
 
-import lists
-from server import (CLIENT_CPU, MODULE, ROOT, SEKISHO, SERVER_CPU, Failed,
-                    Nginx, ask, find_nginx, folder, h2load)
+from configurations import (Configuration, Gate, audits, bare, gates,
+                            make_files, others)
+from server import (CLIENT_CPU, ROOT, SERVER_CPU, Failed, ask, find_nginx,
+                    folder, h2load)
 
-PREFIXES = 10_000
-IMAGE = "/slice.jpg"
-DICOMWEB = ("/dicom-web/studies/1.2.392.200036.9116.2.5.1.48.1221398185"
-            "/series/1.2.392.200036.9116.2.5.1.48.1221398186"
-            "/instances/1.2.392.200036.9116.2.5.1.48.1221398187/rendered")
-CPU_BAR = 1.05
+# Of the issues: the most that a request's CPU may be, times bare nginx's, and
+# the least share of bare nginx's requests per second where each is recorded.
+CPU_BARS = {"gate": 1.05, "audit": 1.12, "audit-dicomweb": 1.12}
+HOLD_BAR = 0.40
 RECORD = pathlib.Path(__file__).with_name("instructions.txt")
 
 
@@ -74,102 +74,6 @@ def heading(title, *lines):
     for line in lines:
         print(f"  {line}")
     print()
-
-
-# ---- The configurations that are compared -----------------------------------
-
-
-class Configuration:
-    """A row: its text in three places, and against what it is compared."""
-
-    def __init__(self, key, label, head="", http="", location="", path=IMAGE,
-                 base="bare"):
-        self.key, self.label, self.base = key, label, base
-        self.head, self.http, self.location = head, http, location
-        self.path = path
-
-    def server(self, nginx, place, files):
-        return Nginx(nginx, place / self.key, files, self.head, self.http,
-                     self.location)
-
-
-def make_files(place):
-    """One file of a kilobyte under both of the paths that are asked for."""
-    files = place / "files"
-    for path in (IMAGE, DICOMWEB):
-        target = files / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(bytes(range(256)) * 4)
-    return files
-
-
-def make_gate(place):
-    """(image of the policy of 10,000 prefixes, module): copies, which nobody
-    builds anew while they are measured."""
-    for needed in (SEKISHO, MODULE):
-        if not needed.exists():
-            raise Failed(f"{needed.relative_to(ROOT)} is not built: run make")
-    module = pathlib.Path(shutil.copy2(MODULE, place))
-    text, image = place / "facilities.conf", place / "policy.img"
-    text.write_text(lists.policy(lists.prefixes(PREFIXES)))
-    done = subprocess.run([SEKISHO, "policy", "apply", text, "--image", image],
-                          capture_output=True, text=True, timeout=60,
-                          check=False)
-    if done.returncode != 0:
-        raise Failed("sekisho policy apply: " + done.stderr.strip()[:200])
-    image.chmod(0o644)
-    return image, module
-
-
-def gates(image, module):
-    """The rows with our module."""
-    load = f"load_module {module};"
-    on = "facility_access on; facility_transport plain;"
-    http = f"facility_policy {image};"
-    return [
-        Configuration("loaded", "module loaded, gate off", load),
-        Configuration("gate", "gate, facility_action auto", load, http, on),
-        Configuration("gate-fixed", "gate, facility_action view", load, http,
-                      on + " facility_action view;"),
-        # `block` is what the gate brings along where nothing is said.
-        Configuration("gate-no-residue", "gate, facility_residue off", load,
-                      http, on + " facility_residue off;"),
-        Configuration("gate-dicomweb", "gate, auto, DICOMweb path", load, http,
-                      on, DICOMWEB, "bare-dicomweb"),
-    ]
-
-
-def others(place):
-    """The rows without it; what needs a missing package only prints so."""
-    networks = lists.prefixes(PREFIXES)
-    for count in (1_000, PREFIXES):
-        (place / f"allow-{count}").write_text(
-            lists.allow(networks[-count:]))
-    (place / "geo").write_text(lists.geo(networks))
-    rows = [
-        Configuration("log", "access_log to a file",
-                      http=f"access_log {place}/access.log combined;"),
-        Configuration("geo", "geo, 10,000 prefixes", http=f"include {place}/geo;",
-                      location="if ($listed = 0) { return 403; }"),
-        Configuration("allow-1000", "1,000 allow lines",
-                      location=f"include {place}/allow-1000;"),
-        Configuration("allow-10000", "10,000 allow lines",
-                      location=f"include {place}/allow-10000;"),
-    ]
-    module = pathlib.Path("/usr/lib/nginx/modules/ngx_http_modsecurity_module.so")
-    if module.exists():
-        (place / "list").write_text("\n".join(networks) + "\n")
-        (place / "modsecurity.conf").write_text(
-            lists.modsecurity(place / "list"))
-        rows.append(Configuration(
-            "modsecurity", "ModSecurity 3, 10,000 prefixes",
-            f"load_module {module};",
-            location="modsecurity on; modsecurity_rules_file "
-                     f"{place}/modsecurity.conf;"))
-    else:
-        print("  no ModSecurity row: install the Debian package "
-              "libnginx-mod-http-modsecurity")
-    return rows
 
 
 # ---- CPU per request ----------------------------------------------------------
@@ -217,33 +121,47 @@ def section_cpu(options, nginx, place):
             "where their middle half lies, and",
             "the ratio of the least disturbed run of each.",
             "CPU time is the worker's own, from /proc/PID/schedstat.")
-    files = make_files(place)
-    bare = {"bare": Configuration("bare", "bare nginx"),
-            "bare-dicomweb": Configuration(
-                "bare-dicomweb", "bare nginx, DICOMweb path", path=DICOMWEB)}
+    bases = bare()
     # Against itself: what a ratio of this run can be by chance.
     rows = [Configuration("bare-again", "bare nginx, against itself")]
+    gate = None
     try:
-        rows += gates(*make_gate(place))
+        gate = Gate(place)
+        rows += gates(gate.image, gate.module)
+        rows += [row for row in audits(gate) if row.key != "audit-request"]
     except Failed as reason:
-        print(f"  no rows of the gate: {reason}")
-    rows += others(place)
-    if options.row:
-        rows = [row for row in rows if row.key in options.row]
+        print(f"  no rows of ours: {reason}")
+    try:
+        rows += others(place)
+        if options.row:
+            rows = [row for row in rows if row.key in options.row]
+        measured = measure_cpu(rows, bases, nginx, place, rounds, requests,
+                               each)
+    finally:
+        if gate is not None:
+            gate.close()
+    return tell_cpu(rows, measured)
 
+
+def measure_cpu(rows, bases, nginx, place, rounds, requests, each):
+    """{key: pairs}; a row that cannot be measured leaves `rows`."""
+    files = make_files(place)
     measured = {}
     for turn in range(rounds):
         for row in rows[:]:
             try:
                 measured.setdefault(row.key, []).extend(
-                    pairs(row, bare[row.base], nginx,
+                    pairs(row, bases[row.base], nginx,
                           place / f"{turn}-{row.key}", files, requests, each))
             except Failed as reason:
                 if turn:
                     raise
                 print(f"  no row \"{row.label}\": {reason}")
                 rows.remove(row)
+    return measured
 
+
+def tell_cpu(rows, measured):
     answer = []
     print(f"  {'':34}{'bare':>8}{'us/request':>12}{'ratio':>8}"
           f"   {'middle half':16}{'of the least':>12}")
@@ -260,11 +178,62 @@ def section_cpu(options, nginx, place):
                        "pairs": measured[row.key]})
         print(f"  {row.label:34}{base:8.2f}{mine:12.2f}{ratio:8.3f}"
               f"   {low:.3f} to {high:.3f}{least[1] / least[0]:12.3f}")
-    gate = [row["ratio"] for row in answer if row["key"] == "gate"]
-    if gate:
-        verdict = "met" if gate[0] <= CPU_BAR else "MISSED"
-        print(f"\n  bar: the gate at most {CPU_BAR:.2f}: {verdict}")
+    print()
+    for row in answer:
+        bar = CPU_BARS.get(row["key"])
+        if bar:
+            row["bar"] = bar
+            print(f"  bar: {row['label']}: at most {bar:.2f}: "
+                  + ("met" if row["ratio"] <= bar else "MISSED"))
     return answer
+
+
+# ---- Requests per second where each of them waits for the disk ---------------
+
+
+def section_hold(options, nginx, place):
+    if not shutil.which("h2load"):
+        raise Failed("h2load is missing: install the Debian package "
+                     "nghttp2-client")
+    requests, connections = (4_000, 64) if options.quick else (20_000, 64)
+    rounds = options.rounds or (3 if options.quick else 9)
+    heading("Requests per second where each is on disk before it is answered",
+            f"h2load --h1 -n {requests} -c {connections} on CPU {CLIENT_CPU}, "
+            f"one worker on CPU {SERVER_CPU},",
+            "sekishod wherever there is room; audit_detail request, audit_fail "
+            "deny: each request has its record",
+            f"synced before it is served. {rounds} rounds in turn; medians, "
+            "and where the middle half lies.")
+    files = make_files(place)
+    gate = Gate(place)
+    rates = {}
+    servers = []
+    try:
+        row = next(row for row in audits(gate) if row.key == "audit-request")
+        for which in (bare()[row.base], row):
+            servers.append(which.server(nginx, place, files))
+            servers[-1].start()
+            h2load(servers[-1].port, row.path, requests // 4, connections)
+        for turn in range(rounds):
+            for server in servers if turn % 2 else servers[::-1]:
+                start = time.monotonic()
+                h2load(server.port, row.path, requests, connections)
+                rates.setdefault(server, []).append(
+                    requests / (time.monotonic() - start))
+    finally:
+        for server in servers:
+            server.stop()
+        gate.close()
+    ratios = [held / free for free, held in zip(*map(rates.get, servers))]
+    low, ratio, high = statistics.quantiles(ratios, n=4)
+    free, held = (statistics.median(rates[server]) for server in servers)
+    print(f"  {'bare nginx':34}{free:10,.0f} requests/s\n"
+          f"  {row.label:34}{held:10,.0f} requests/s   ratio {ratio:.3f}   "
+          f"{low:.3f} to {high:.3f}\n\n"
+          f"  bar: at least {HOLD_BAR:.2f} of bare nginx: "
+          + ("met" if ratio >= HOLD_BAR else "MISSED"))
+    return {"bare": free, "request_deny": held, "ratio": ratio,
+            "quartiles": [low, high], "bar": HOLD_BAR}
 
 
 # ---- Instructions per request -------------------------------------------------
@@ -329,30 +298,11 @@ def recorded():
     return found
 
 
-def section_instructions(options, nginx, place):
-    for tool in ("valgrind", "callgrind_annotate"):
-        if not shutil.which(tool):
-            raise Failed(f"{tool} is missing: install the Debian package "
-                         "valgrind")
-    few, many = (200, 700) if options.quick else (500, 2500)
-    heading("Instructions per request that the gate adds",
-            "valgrind --tool=callgrind nginx, one process, one kept-alive "
-            "connection;",
-            f"({many:,} requests less {few:,}) / {many - few:,}. \"added\": "
-            "with the gate less without it, which",
-            "malloc makes vary by some hundreds from one heap to another, and "
-            "where the gate removes headers",
-            "less. \"ours\": executed in our own object; the same in every "
-            "run, so growth is seen there.")
+def count_instructions(rows, nginx, place, names, few, many):
+    """Of a request, by row: all, and {function: [with callees, own]}."""
     files = make_files(place)
-    image, module = make_gate(place)
-    wanted = [row for row in gates(image, module) if row.key != "loaded"]
-    bases = [Configuration("bare", "bare nginx"),
-             Configuration("bare-dicomweb", "bare nginx, DICOMweb path",
-                           path=DICOMWEB)]
-    names = our_functions(module)
     each, functions = {}, {}
-    for row in bases + wanted:
+    for row in rows:
         start, start_functions = callgrind(row, nginx, place, files, few,
                                            names)
         end, end_functions = callgrind(row, nginx, place, files, many, names)
@@ -361,6 +311,33 @@ def section_instructions(options, nginx, place):
             name: [(cost[i] - start_functions.get(name, [0, 0])[i])
                    / (many - few) for i in (0, 1)]
             for name, cost in end_functions.items()}
+    return each, functions
+
+
+def section_instructions(options, nginx, place):
+    for tool in ("valgrind", "callgrind_annotate"):
+        if not shutil.which(tool):
+            raise Failed(f"{tool} is missing: install the Debian package "
+                         "valgrind")
+    few, many = (200, 700) if options.quick else (500, 2500)
+    heading("Instructions per request that gate and audit add",
+            "valgrind --tool=callgrind nginx, one process, one kept-alive "
+            "connection;",
+            f"({many:,} requests less {few:,}) / {many - few:,}. \"added\": "
+            "with the gate less without it, which",
+            "malloc makes vary by some hundreds from one heap to another, and "
+            "where the gate removes headers",
+            "less. \"ours\": executed in our own object; the same in every "
+            "run, so growth is seen there.")
+    gate = Gate(place)
+    try:
+        wanted = [row for row in gates(gate.image, gate.module) + audits(gate)
+                  if row.key not in ("loaded", "audit-request")]
+        each, functions = count_instructions(
+            [*bare().values(), *wanted], nginx, place,
+            our_functions(gate.module), few, many)
+    finally:
+        gate.close()
 
     compiler = first_line(configured("CC") or "cc", "-dumpfullversion")
     who = (machine(nginx)["nginx"].split()[0],
@@ -382,7 +359,7 @@ def section_instructions(options, nginx, place):
                        "total": round(each[row.key]), "recorded": old})
         before[(*who, row.key)] = ours
 
-    for key in ("gate", "gate-dicomweb"):
+    for key in ("gate", "gate-dicomweb", "audit-dicomweb"):
         label = next(row.label for row in wanted if row.key == key)
         print(f"\n  Our functions, {label}: instructions per request")
         print(f"  {'with what they call':>20}{'own':>8}")
@@ -411,15 +388,15 @@ def section_instructions(options, nginx, place):
 # ---- Decisions, without nginx ---------------------------------------------------
 
 
-def section_policy(options, _nginx, _place):
-    program = ROOT / "build/bench/bench_policy"
+def run_program(name, options, title, *arguments):
+    """Runs and shows a bench_* program; its lines."""
+    program = ROOT / "build/bench" / name
     if not program.exists():
-        raise Failed("build/bench/bench_policy is not built: run make bench")
+        raise Failed(f"build/bench/{name} is not built: run make bench")
     command = [str(program)] + (["--quick"] if options.quick else [])
-    heading("Look-ups, decisions and compilation", " ".join(
-        ["build/bench/bench_policy", *command[1:]]))
-    done = subprocess.run(command, capture_output=True, text=True, timeout=900,
-                          check=False)
+    heading(title, " ".join([f"build/bench/{name}", *command[1:]]))
+    done = subprocess.run([*command, *arguments], capture_output=True,
+                          text=True, timeout=900, check=False)
     print("".join(f"  {line}\n" for line in done.stdout.splitlines()), end="")
     if done.returncode != 0:
         raise Failed(f"it ended with status {done.returncode}: "
@@ -427,13 +404,35 @@ def section_policy(options, _nginx, _place):
     return done.stdout.splitlines()
 
 
-SECTIONS = {"policy": section_policy, "cpu": section_cpu,
+def section_policy(options, _nginx, _place):
+    return run_program("bench_policy", options,
+                       "Look-ups, decisions and compilation")
+
+
+# ---- The trail, without nginx ---------------------------------------------------
+
+
+def section_trail(options, _nginx, _place):
+    # On the disk that the tree is on: /tmp may be memory.
+    place = ROOT / "build/bench/trail"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    try:
+        return run_program("bench_trail", options,
+                           "The trail: appending, the socket, verifying, "
+                           "scanning", "--folder", str(place))
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+SECTIONS = {"policy": section_policy, "trail": section_trail,
+            "cpu": section_cpu, "hold": section_hold,
             "instructions": section_instructions}
 
 
 def main():
     parser = argparse.ArgumentParser(
-        description="Measures the facility gate side by side with others.")
+        description="Measures gate and audit side by side with others.")
     parser.add_argument("--quick", action="store_true",
                         help="fewer rounds and requests")
     parser.add_argument("--only", choices=SECTIONS, action="append",
@@ -462,7 +461,7 @@ def main():
             continue
         place = folder()
         try:
-            if nginx is None and name != "policy":
+            if nginx is None and name not in ("policy", "trail"):
                 raise Failed("no nginx found: install the Debian package nginx")
             figures[name] = section(options, nginx, place)
         except Failed as reason:

@@ -2,7 +2,9 @@
  * What the trail costs, beside the bare parts of it in the same run and the
  * same folder.
  *
- *     bench_trail [--quick] [--json] [--folder DIR]
+ *     bench_trail [--quick] [--json] [--folder DIR] [--bin DIR]
+ *
+ * --bin: where sekisho and sekishod are (default: build/bin).
  *
  * DIR (default: the working directory) must be on the disk to be measured.
  * ext4 searches long for an inode that was not freed within the last minutes:
@@ -29,13 +31,16 @@
 #include "../../lib/trail/reader.h"
 #include "../../lib/trail/verify.h"
 #include "../../lib/trail/writer.h"
+#include "trail_socket.h"
 
 #define ENTRY_SIZE 400
 #define BATCH_MAX  1000
 
-/* The bars of issue 3. */
+/* What is aimed at: docs/performance.md. */
 #define BAR_APPEND     800000.0
+#define BAR_SOCKET     400000.0
 #define BAR_VERIFY     3000000.0
+#define BAR_SCAN       1.0
 #define BAR_LATENCY_US 100.0
 
 typedef struct {
@@ -43,9 +48,12 @@ typedef struct {
     double append[4];     /* durable records per second, by batch size */
     double sealed;        /* per second, until the last checkpoint */
     double bare[4];       /* the same bytes, pwrite + fdatasync only */
-    double ack50, ack99;  /* microseconds */
+    double ack50, ack99;  /* microseconds, in process */
     double bare50, bare99;
+    socket_figures_t socket;
     double verify1, verify2; /* records per second */
+    double verify_cpu;       /* … per second of CPU time, with two threads */
+    double hashing_cpu;      /* the same of leaf and node alone */
     double scan;             /* GB/s */
     long rss_kib;
 } figures_t;
@@ -60,6 +68,18 @@ now(void)
     (void) clock_gettime(CLOCK_MONOTONIC, &t);
     return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
 }
+
+/* Of all threads; what others do on the machine changes it less. */
+static double
+cpu_now(void)
+{
+    struct timespec t;
+
+    (void) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+}
+
+static void die(const char *what, int error) __attribute__((noreturn));
 
 static void
 die(const char *what, int error)
@@ -102,7 +122,7 @@ bench_hashes(figures_t *figures, const slice_t *slices, unsigned rounds)
 {
     merkle_hasher_t hasher;
     merkle_hash_t hash;
-    double start;
+    double start, cpu = cpu_now();
     unsigned i, k;
 
     if (merkle_hasher_init(&hasher) != 0) {
@@ -120,6 +140,8 @@ bench_hashes(figures_t *figures, const slice_t *slices, unsigned rounds)
         merkle_node(&hasher, &hash, &hash, &hash);
     }
     figures->nodes = rounds * (double) BATCH_MAX / (now() - start);
+    /* to verify a record takes one of each, in the end */
+    figures->hashing_cpu = rounds * (double) BATCH_MAX / (cpu_now() - cpu);
     merkle_hasher_free(&hasher);
 }
 
@@ -295,12 +317,13 @@ bench_read(figures_t *figures, const char *trail, const note_signer_t *signer)
     uint64_t index, bytes = 0;
     unsigned threads;
     slice_t entry;
-    double start;
+    double start, cpu;
     int result;
 
     for (threads = 0; threads <= 2; threads++) { /* 0: warms the cache */
         options.threads = threads == 0 ? 1 : threads;
         start = now();
+        cpu = cpu_now();
         result = trail_verify(trail, &options, report);
         if (result != 0 || report->result != VERIFY_OK) {
             die(report->findings[0].text, -EBADMSG);
@@ -308,6 +331,7 @@ bench_read(figures_t *figures, const char *trail, const note_signer_t *signer)
         *(threads == 2
               ? &figures->verify2
               : &figures->verify1) = (double) report->sealed / (now() - start);
+        figures->verify_cpu = (double) report->sealed / (cpu_now() - cpu);
     }
     free(report);
     start = now();
@@ -321,6 +345,12 @@ bench_read(figures_t *figures, const char *trail, const note_signer_t *signer)
     figures->scan = (double) bytes / 1e9 / (now() - start);
     trail_scan_free(scan);
     trail_reader_free(reader);
+}
+
+static bool
+ack_met(const figures_t *f)
+{
+    return f->socket.ack50 <= f->socket.bare50 + BAR_LATENCY_US;
 }
 
 static void
@@ -338,15 +368,37 @@ print_text(const figures_t *f)
     (void) printf("  bar for 1000           %10.0f %s; until sealed %.0f\n",
                   BAR_APPEND, f->append[3] >= BAR_APPEND ? "met" : "NOT met",
                   f->sealed);
-    (void) printf("acknowledgement          median %6.0f us, p99 %6.0f us   "
+    (void) printf("  one record             median %6.0f us, p99 %6.0f us   "
+                  "(bare: %6.0f, %6.0f)\n",
+                  f->ack50, f->ack99, f->bare50, f->bare99);
+    (void) printf("through the socket       %10.0f durable records/s of %.0f "
+                  "bytes, %d producers: bar %.0f %s\n",
+                  f->socket.records, f->socket.line, SOCKET_PRODUCERS,
+                  BAR_SOCKET,
+                  f->socket.records >= BAR_SOCKET ? "met" : "NOT met");
+    (void) printf("  CPU time a record      %10.2f us sekishod, %.2f us the "
+                  "producer\n",
+                  f->socket.daemon_us, f->socket.producer_us);
+    (void) printf("  acknowledgement        median %6.0f us, p99 %6.0f us   "
                   "(bare: %6.0f, %6.0f): bar +%.0f us %s\n",
-                  f->ack50, f->ack99, f->bare50, f->bare99, BAR_LATENCY_US,
-                  f->ack50 <= f->bare50 + BAR_LATENCY_US ? "met" : "NOT met");
+                  f->socket.ack50, f->socket.ack99, f->socket.bare50,
+                  f->socket.bare99, BAR_LATENCY_US,
+                  ack_met(f) ? "met" : "NOT met");
     (void) printf("verify                   %10.0f records/s with 1 thread, "
                   "%10.0f with 2: bar %.0f %s\n",
                   f->verify1, f->verify2, BAR_VERIFY,
                   f->verify2 >= BAR_VERIFY ? "met" : "NOT met");
+    (void) printf("  per second of CPU      %10.0f, %.0f%% of what hashing "
+                  "alone would reach (%.0f)\n",
+                  f->verify_cpu, 100 * f->verify_cpu / f->hashing_cpu,
+                  f->hashing_cpu);
     (void) printf("scan                     %10.2f GB/s\n", f->scan);
+    (void) printf("sekisho audit verify     %10.0f records/s, numbers checked "
+                  "too\n",
+                  f->socket.verify);
+    (void) printf("sekisho audit search     %10.2f GB/s: bar %.0f GB/s %s\n",
+                  f->socket.search, BAR_SCAN,
+                  f->socket.search >= BAR_SCAN ? "met" : "NOT met");
     (void) printf("peak memory              %10ld KiB\n", f->rss_kib);
 }
 
@@ -372,12 +424,29 @@ print_json(const figures_t *f)
     json_int(&json, "ack_p99_us", (int64_t) f->ack99);
     json_int(&json, "bare_median_us", (int64_t) f->bare50);
     json_int(&json, "bare_p99_us", (int64_t) f->bare99);
+    json_int(&json, "socket_per_second", (int64_t) f->socket.records);
+    json_int(&json, "socket_line_bytes", (int64_t) f->socket.line);
+    json_int(&json, "socket_daemon_cpu_ns",
+             (int64_t) (f->socket.daemon_us * 1000));
+    json_int(&json, "socket_producer_cpu_ns",
+             (int64_t) (f->socket.producer_us * 1000));
+    json_int(&json, "socket_ack_median_us", (int64_t) f->socket.ack50);
+    json_int(&json, "socket_ack_p99_us", (int64_t) f->socket.ack99);
+    json_int(&json, "socket_bare_median_us", (int64_t) f->socket.bare50);
+    json_int(&json, "socket_bare_p99_us", (int64_t) f->socket.bare99);
     json_int(&json, "verify_1_per_second", (int64_t) f->verify1);
     json_int(&json, "verify_2_per_second", (int64_t) f->verify2);
+    json_int(&json, "verify_per_cpu_second", (int64_t) f->verify_cpu);
+    json_int(&json, "hashing_per_cpu_second", (int64_t) f->hashing_cpu);
     json_int(&json, "scan_mb_per_second", (int64_t) (f->scan * 1000));
     json_int(&json, "peak_rss_kib", f->rss_kib);
     json_bool(&json, "append_bar_met", f->append[3] >= BAR_APPEND);
-    json_bool(&json, "ack_bar_met", f->ack50 <= f->bare50 + BAR_LATENCY_US);
+    json_bool(&json, "socket_bar_met", f->socket.records >= BAR_SOCKET);
+    json_bool(&json, "ack_bar_met", ack_met(f));
+    json_int(&json, "command_verify_per_second", (int64_t) f->socket.verify);
+    json_int(&json, "command_search_mb_per_second",
+             (int64_t) (f->socket.search * 1000));
+    json_bool(&json, "search_bar_met", f->socket.search >= BAR_SCAN);
     json_bool(&json, "verify_bar_met", f->verify2 >= BAR_VERIFY);
     json_end_object(&json);
     (void) puts(json_result(&json).data);
@@ -389,12 +458,12 @@ main(int argc, char **argv)
 {
     static char entries[BATCH_MAX][ENTRY_SIZE];
     static slice_t slices[BATCH_MAX];
-    const char *folder = ".";
+    const char *folder = ".", *bin = "build/bin";
     bool json = false, quick = false;
     note_signer_t signer;
     figures_t figures = {0};
     struct rusage usage;
-    char trail[512];
+    char trail[512], served[512];
     int i;
 
     for (i = 1; i < argc; i++) {
@@ -404,14 +473,18 @@ main(int argc, char **argv)
             quick = true;
         } else if (strcmp(argv[i], "--folder") == 0 && i + 1 < argc) {
             folder = argv[++i];
+        } else if (strcmp(argv[i], "--bin") == 0 && i + 1 < argc) {
+            bin = argv[++i];
         } else {
             (void) fprintf(stderr, "usage: bench_trail [--quick] [--json] "
-                                   "[--folder DIR]\n");
+                                   "[--folder DIR] [--bin DIR]\n");
             return 2;
         }
     }
     (void) snprintf(trail, sizeof(trail), "%s/bench_trail.folder", folder);
+    (void) snprintf(served, sizeof(served), "%s/bench_trail.served", folder);
     remove_tree(trail);
+    remove_tree(served);
     fill(entries, slices);
     if (note_signer_generate(SLICE("example.org/bench"), &signer) != 0) {
         die("key", -EIO);
@@ -423,7 +496,13 @@ main(int argc, char **argv)
     bench_read(&figures, trail, &signer);
     (void) getrusage(RUSAGE_SELF, &usage);
     figures.rss_kib = usage.ru_maxrss;
+    if (!bench_socket(served, bin, quick ? 250000 : 1000000, quick ? 300 : 1000,
+                      &figures.socket))
+    {
+        return 1; /* what is in the folder may tell why */
+    }
     remove_tree(trail);
+    remove_tree(served);
     note_signer_wipe(&signer);
     if (json) {
         print_json(&figures);

@@ -55,3 +55,14 @@ def modsecurity(list_path):
             "SecAuditEngine Off\n"
             f'SecRule REMOTE_ADDR "!@ipMatchFromFile {list_path}" '
             '"id:1,phase:1,deny,status:403"\n')
+
+
+def modsecurity_audit(log):
+    """No rules but a record of each request, without bodies."""
+    return ("SecRuleEngine On\n"
+            "SecRequestBodyAccess Off\n"
+            "SecResponseBodyAccess Off\n"
+            "SecAuditEngine On\n"
+            "SecAuditLogParts ABFHZ\n"
+            "SecAuditLogType Serial\n"
+            f"SecAuditLog {log}\n")

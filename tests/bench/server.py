@@ -58,8 +58,11 @@ class Nginx:
 
     def configure(self, master=True):
         place = self.folder
+        # As root the worker too: sekishod lets in whom its configuration
+        # names, and root.
+        user = "user root;" if os.geteuid() == 0 else ""
         (place / "nginx.conf").write_text(f"""\
-{self.head}
+{user} {self.head}
 daemon off;
 master_process {"on" if master else "off"};
 worker_processes 1;

@@ -13,7 +13,9 @@ from play import Play, Wrong
 from screen import Screen
 
 KEPT = ("facilities.conf", "facilities.old.conf", "broken.conf", "policy.img",
-        "nginx.conf", "error.log", "access.log", "slice.png")
+        "policy.img.history", "nginx.conf", "error.log", "access.log",
+        "slice.png", "sekishod.conf", "sekishod.log", "trail.key.pub",
+        "kept-checkpoint", "proof")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -34,9 +36,11 @@ def introduce(play, seconds):
     screen.field("PACS", "Orthanc %s with DICOMweb, %d studies, %d images "
                  "(made up here)" % (play.orthanc.version, len(play.studies),
                                      images))
-    screen.field("gate", "nginx %s with the facility module, TLS, "
+    screen.field("gate", "nginx %s with the modules facility and audit, TLS, "
                  "https://127.0.0.1:%d" % (play.nginx.version(),
                                            play.nginx.port))
+    screen.field("trail", "sekishod records each access before an image "
+                 "leaves; an access is over after 2 s here, for this story")
     screen.field("policy", "facilities.conf: facilities are the loopback "
                  "addresses 127.0.10.x, their terminals have certificates")
     screen.field("", "set up in %.1f s" % seconds, "dim")
@@ -70,11 +74,16 @@ def stay(play):
     screen.text("Change the policy, apply it, and ask again:")
     screen.line("        $EDITOR %s" % play.policy)
     screen.line("        %s policy apply %s \\" % (stage.SEKISHO, play.policy))
-    screen.line("             --image %s" % play.image)
+    screen.line("             --image %s \\" % play.image)
+    screen.line("             --config %s" % play.sekishod.config)
+    screen.text("Watch the trail grow:")
+    screen.line("        %s audit tail -f --config %s" % (
+        stage.SEKISHO, play.sekishod.config))
     screen.text("Watch: tail -f %s/error.log" % folder)
     while True:
         time.sleep(1)
         for part, process in (("nginx", play.nginx.process),
+                              ("sekishod", play.sekishod.process),
                               ("Orthanc", play.orthanc.process)):
             if not process.alive():
                 raise stage.StageError("%s has ended" % part)
@@ -86,8 +95,26 @@ def keep(play, target):
         path = os.path.join(play.folder, name)
         if os.path.exists(path):
             shutil.copy(path, target)
+    # Its daemon has ended: it is whole, and sealed to the last record.
+    trail = os.path.join(target, "trail")
+    if os.path.exists(trail):
+        shutil.rmtree(trail)
+    if os.path.exists(play.sekishod.trail):
+        shutil.copytree(play.sekishod.trail, trail)
     stage.write(os.path.join(target, "transcript.txt"),
                 "\n".join(play.screen.transcript) + "\n")
+
+
+def tell_kept(screen, target):
+    screen.line("Kept in %s." % target)
+    if not os.path.exists(os.path.join(target, "kept-checkpoint")):
+        return  # it did not come so far
+    screen.line("To verify the trail there, and to read it:")
+    screen.line("    %s audit verify --trail %s/trail \\" % (stage.SEKISHO,
+                                                           target))
+    screen.line("        --key %s/trail.key.pub --checkpoint %s/"
+                "kept-checkpoint" % (target, target))
+    screen.line("    %s audit tail --trail %s/trail" % (stage.SEKISHO, target))
 
 
 def perform(play):
@@ -138,9 +165,9 @@ def main():
         if play:
             play.close()
             target = os.environ.get("KEEP")
-            if target and play.nginx:
+            if target and play.sekishod:
                 keep(play, target)
-                screen.line("Kept in %s." % target)
+                tell_kept(screen, target)
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
     return status

@@ -1,9 +1,10 @@
 #!/bin/sh
-# make demo: plays the gate's story on a real Orthanc.  This only looks
+# make demo: plays the story of gate and trail on a real Orthanc.  This only looks
 # whether everything is there; demo.py does the rest.
 #
 #   STAY=1     stay up afterwards, for a browser, until Ctrl-C
-#   KEEP=DIR   leave policy, nginx.conf, logs and transcript in DIR
+#   KEEP=DIR   leave policy, nginx.conf, trail, verifier key, logs and
+#              transcript in DIR
 #   NO_COLOR=1 plain output also on a terminal
 
 set -eu
@@ -28,7 +29,8 @@ if [ -n "$missing" ]; then
     echo "demo: ./configure --install-deps installs them" >&2
     exit 2
 fi
-for file in build/bin/sekisho build/lib/ngx_http_sekisho_module.so; do
+for file in build/bin/sekisho build/bin/sekishod \
+    build/lib/ngx_http_sekisho_module.so; do
     if [ ! -e "$file" ]; then
         echo "demo: $file is not built: run make first" >&2
         exit 2

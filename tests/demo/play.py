@@ -29,6 +29,7 @@ MEANING = {
     "device-unknown": "the certificate is not one of this facility's",
     "wrong-ingress": "this facility must arrive on its VPN line",
     "action-not-allowed": "this facility may not do that",
+    "audit-unavailable": "what cannot be recorded is not shown",
 }
 
 
@@ -57,6 +58,7 @@ class Play:
         self.asked = 0
         self.orthanc = None
         self.nginx = None
+        self.sekishod = None
         self.studies = None
         self.values = {"DIR": folder}
         self.policy = os.path.join(folder, "facilities.conf")
@@ -70,6 +72,7 @@ class Play:
         self.orthanc = stage.Orthanc(os.path.join(self.folder, "orthanc"))
         self.orthanc.start()
         self.orthanc.store(self.studies)
+        self._sekishod()
         self._policy()
         self._nginx()
 
@@ -107,7 +110,14 @@ class Play:
         self.sakura = client("Sakura Clinic", "127.0.10.3")
         self.kawa = client("Kawa Laboratory", "127.0.10.4")
         self.home = client("Dr. Yamada, at a hotel", "127.0.10.77", home)
+        self.desk = client("Your desk", "127.0.0.1")
         self.stranger = client("Somebody", "127.0.10.99")
+
+    def _sekishod(self):
+        self.sekishod = stage.Sekishod(self.folder, stage.read(os.path.join(
+            FOLDER, "sekishod.conf")))
+        self.sekishod.init()
+        self.sekishod.start()
 
     def _policy(self):
         self.values["OTHER_DAYS"] = other_days()
@@ -126,20 +136,42 @@ class Play:
             listen_ipv6 = "listen [::1]:@PORT@ ssl;"
         template = stage.read(os.path.join(FOLDER, "nginx.conf"))
         template = template.replace("@LISTEN_IPV6@", listen_ipv6)
-        self.nginx = stage.Nginx(self.folder, template,
-                                 {"ORTHANC": self.orthanc.port}, addresses)
+        self.nginx = stage.Nginx(self.folder, template, {
+            "ORTHANC": self.orthanc.port, "SOCKET": self.sekishod.socket},
+            addresses)
         self.nginx.start()
+        self.wait_for_recorder()
 
     def close(self):
-        for part in (self.nginx, self.orthanc):
+        # nginx before its recorder: it has something to say at its end.
+        for part in (self.nginx, self.sekishod, self.orthanc):
             if part:
                 part.stop()
+        if self.sekishod:
+            self.sekishod.clear()
 
     # ---- What the steps use -------------------------------------------------
 
     def apply(self, note, path=None):
         return stage.sekisho("policy", "apply", path or self.policy, "--image",
-                             self.image, "--note", note)
+                             self.image, "--config", self.sekishod.config,
+                             "--note", note)
+
+    def wait_for_recorder(self):
+        """Until every worker has its connection to sekishod."""
+        def connected():
+            page = self.desk.request(self.nginx.port, "GET",
+                                     "/sekisho-status").body.decode()
+            found = dict(re.findall(
+                r'sekisho_daemon_connections\{state="(\w+)"\} (\d+)', page))
+            return int(found["up"]) > 0 and int(found["down"]) == 0
+        stage.wait_for(connected, 5, "nginx to find sekishod")
+
+    def wait_for_rest(self):
+        """Until the accesses so far are closed, and told with their totals."""
+        stage.wait_for(
+            lambda: self.sekishod.status()["open_accesses"] == 0, 15,
+            "the accesses to be closed")
 
     def tokyo(self):
         now = now_in_tokyo()
@@ -215,6 +247,11 @@ class Play:
         self.check(why == reason, "expected reason %s, got %s" % (reason, why))
         if status == 403:
             self._check_denial(answer, log, why)
+        elif status == 503:
+            # nginx's own page; the trail has the ticket, too
+            self.screen.field("ticket", "%s, in error.log:"
+                              % self.fact(log, "ticket"))
+            self.show_log(self.fact(log, "ticket"), re.escape(reason))
         return answer
 
     def _check_denial(self, answer, access, reason):
@@ -229,7 +266,7 @@ class Play:
     def show_log(self, needle, pattern):
         """The gate's line in the error log, without what nginx adds."""
         line = self.log_line(self.nginx.error_log, needle, pattern)
-        self.screen.field("", re.sub(r"^.*?(facility: .*?), client: .*$",
+        self.screen.field("", re.sub(r"^.*?((?:facility|audit): .*?), client: .*$",
                                      r"\1", line), "dim")
 
 

@@ -1,4 +1,5 @@
-"""What the story is played on: a real Orthanc, nginx before it, a client.
+"""What the story is played on: a real Orthanc, nginx before it, sekishod that
+records, a client.
 
 Everything listens on loopback, on free ports, keeps its files in one folder,
 and is stopped by its process id.  The integration tests use it as well.
@@ -8,6 +9,7 @@ import errno
 import http.client
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -20,9 +22,11 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__))))
 SEKISHO = os.path.join(ROOT, "build", "bin", "sekisho")
+SEKISHOD = os.path.join(ROOT, "build", "bin", "sekishod")
 MODULE = os.path.join(ROOT, "build", "lib", "ngx_http_sekisho_module.so")
 PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 TRIES = 4
+SOCKET_PATH_MAX = 107
 
 
 class StageError(Exception):
@@ -89,9 +93,9 @@ def fill_in(template, values):
     return template
 
 
-def scratch_folder(prefix):
+def scratch_folder(prefix, parent=None):
     """A new folder that other users (www-data) may enter; the caller's."""
-    folder = tempfile.mkdtemp(prefix=prefix)
+    folder = tempfile.mkdtemp(prefix=prefix, dir=parent)
     os.chmod(folder, 0o755)
     return folder
 
@@ -308,6 +312,105 @@ class Nginx:
     def stop(self):
         if self.process:
             self.process.stop()
+
+
+class Sekishod:
+    """The recorder, with a key and an empty trail of its own."""
+
+    def __init__(self, folder, template):
+        self.folder = folder
+        self.process = None
+        self.config = os.path.join(folder, "sekishod.conf")
+        self.key = os.path.join(folder, "trail.key")
+        self.verifier_key = self.key + ".pub"
+        self.trail = os.path.join(folder, "trail")
+        self.log = os.path.join(folder, "sekishod.log")
+        self.socket = os.path.join(folder, "sekishod.sock")
+        self.short = None
+        if len(self.socket) > SOCKET_PATH_MAX:
+            self.short = scratch_folder("sekisho.", "/tmp")
+            self.socket = os.path.join(self.short, "sekishod.sock")
+        write(self.config, fill_in(template, {
+            "DIR": folder, "SOCKET": self.socket, "WEB_USER": self._user()}))
+
+    @staticmethod
+    def _user():
+        """Whose records it takes, as Nginx._user(); its own user's anyway."""
+        if os.geteuid() == 0:
+            return "www-data root"
+        try:
+            return pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            return "nobody"
+
+    def init(self):
+        status, output, errors = sekisho("trail", "init", "--config",
+                                         self.config)
+        if status != 0:
+            raise StageError("no trail can be made:\n" + output + errors)
+
+    def start(self):
+        self.process = Process([SEKISHOD, "--config", self.config], self.log)
+        wait_for(self._ready, 10, "sekishod")
+
+    def _ready(self):
+        if not self.process.alive():
+            raise StageError("sekishod does not start:\n"
+                             + read(self.log)[-2000:])
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as probe:
+            return probe.connect_ex(self.socket) == 0
+
+    def status(self):
+        """What it says of itself; asking leaves no record."""
+        _, output, _ = sekisho("audit", "status", "--json", "--config",
+                               self.config)
+        return json.loads(output)["daemon"]
+
+    def stop(self):
+        """Ends it; it signs a last checkpoint."""
+        if self.process:
+            self.process.stop(20)
+
+    def clear(self):
+        if self.short:
+            shutil.rmtree(self.short, ignore_errors=True)
+
+
+def gate_config(log_format, text):
+    """nginx.conf around what stands in http; for Nginx()."""
+    return GATE_CONFIG.replace("@LOG_FORMAT@", log_format).replace(
+        "@HTTP@", text)
+
+
+def apply_policy(folder, text):
+    """folder/facilities.conf and folder/policy.img."""
+    policy = os.path.join(folder, "facilities.conf")
+    write(policy, text)
+    status, output, errors = sekisho("policy", "apply", policy, "--image",
+                                     os.path.join(folder, "policy.img"))
+    if status != 0:
+        raise StageError("the policy does not apply:\n" + output + errors)
+
+
+GATE_CONFIG = """
+load_module @MODULE@;
+@USER@
+daemon off;
+pid @DIR@/nginx.pid;
+error_log @DIR@/error.log notice;
+events { worker_connections 256; }
+http {
+    client_body_temp_path @DIR@/tmp/body;
+    proxy_temp_path @DIR@/tmp/proxy;
+    fastcgi_temp_path @DIR@/tmp/fastcgi;
+    uwsgi_temp_path @DIR@/tmp/uwsgi;
+    scgi_temp_path @DIR@/tmp/scgi;
+    log_format gate @LOG_FORMAT@;
+    access_log @DIR@/access.log gate;
+
+@HTTP@
+}
+"""
 
 
 class Answer:

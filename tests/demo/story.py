@@ -6,11 +6,12 @@ A new step is a new function in STORY: the number on the screen is its place.
 import html
 import os
 import re
+import shutil
 import struct
 import time
 
 import stage
-from play import VPN_LINE, studies_found
+from play import VPN_LINE, shorten, studies_found
 
 
 def search(play):
@@ -139,6 +140,7 @@ def change(play):
     play.check(status == 1, "diff finds a difference: %s" % errors)
     status, _, errors = command(
         play, DONE, "policy", "apply", play.policy, "--image", play.image,
+        "--config", play.sekishod.config,
         "--note", "Aoba may download, ticket 4711")
     play.check(status == 0, "apply failed: %s" % errors)
     seconds = wait_for(play, play.aoba, archive(play))
@@ -162,6 +164,7 @@ def home(play):
         policy.write(stage.fill_in(text, play.values))
     status, _, errors = command(
         play, DONE, "policy", "apply", play.policy, "--image", play.image,
+        "--config", play.sekishod.config,
         "--note", "home readers, agreed on 20 November")
     play.check(status == 0, "apply failed: %s" % errors)
     wait_for(play, play.home, "/dicom-web/studies")
@@ -203,9 +206,118 @@ def broken_image(play):
     replace(play.image, good)
 
 
+def unrecorded(play):
+    """The recorder stops: nobody opens what cannot be recorded"""
+    path = "/dicom-web/studies/%s/metadata" % play.study("MR")["study"]
+    play.sekishod.stop()
+    play.screen.text("sekishod, which keeps the trail, is down.")
+    play.ask(play.aoba, "GET", path, "audit-unavailable", status=503,
+             accept="application/dicom+json")
+    play.sekishod.start()
+    play.wait_for_recorder()
+    play.screen.text("It is back, and the same request again:")
+    play.ask(play.aoba, "GET", path, "ok", accept="application/dicom+json",
+             show=lambda answer: "metadata of %d images" % len(answer.json()),
+             quiet=True)
+
+
+def timeline(play):
+    """The officer asks the trail: what happened here?"""
+    play.wait_for_rest()
+    play.screen.text("Who opened the CT study, from where, and how much of it:")
+    output = audit(play, "search", "--study",
+                   play.study("CT")["study"])
+    for word in ("access ", "access-end", "127.0.10.1", "aoba-clinic",
+                 "requests 2"):
+        play.check(word in output, "the trail tells \"%s\"" % word)
+
+    play.screen.text("Who was turned away, and why:")
+    output = audit(play, "search", "--event", "denied")
+    for reason in ("unknown-network", "closed", "device-missing",
+                   "device-unknown", "wrong-ingress", "action-not-allowed"):
+        play.check("reason %s" % reason in output,
+                   "the trail tells the denial %s" % reason)
+    play.check("127.0.10.99" in output, "it tells the stranger's address")
+    play.screen.text("What was refused while sekishod was down is told within "
+                     "a minute.")
+
+    play.screen.text("Who changed the policy:")
+    output = audit(play, "search", "--event", "policy-changed")
+    play.check("ticket 4711" in output, "it tells the note")
+
+    play.screen.text("When the recorder was down:")
+    for event, times in (("stop", 1), ("start", 2)):
+        output = audit(play, "search", "--event", event)
+        play.check(len(output.splitlines()) == times,
+                   "the trail tells %d %s" % (times, event))
+
+    play.screen.text("The last of it.  These questions are recorded, too:")
+    output = audit(play, "tail", "-n", "7")
+    play.check("trail-read" in output and "query audit search" in output,
+               "the trail tells who read it")
+
+
+def verified(play):
+    """An auditor checks a copy of the trail: whole, and unchanged"""
+    play.wait_for_rest()
+    status, _, errors = stage.sekisho(
+        "audit", "checkpoint", "--config", play.sekishod.config, "-o",
+        os.path.join(play.folder, "kept-checkpoint"))
+    play.check(status == 0, "no checkpoint: %s" % errors)
+    play.screen.text("The folder was copied to another machine, where there is "
+                     "nothing of this one but the verifier key:")
+    play.screen.quote(stage.read(play.sekishod.verifier_key))
+    settled_copy(play)
+    status, output, errors = verify(play)
+    play.check(status == 0, "the copy does not verify: %s" % errors)
+    play.check("OK" in output, "verify says OK")
+    limits = output[output.index("What nothing"):]
+    play.screen.text(" ".join(limits.split()))
+
+
+def tampered(play):
+    """Somebody changes one byte of the copy, to blame another address"""
+    path, data = next(
+        (path, data) for path, data in bundles(copy_of(play))
+        if b'"event":"access","outcome":0' in data)
+    at = data.index(b'"event":"access","outcome":0')
+    at = data.index(b'"address":"127.0.10.1"', at) + len(b'"address":"127.0.10.')
+    old = data[at:at + 1]
+    changed = bytearray(data)
+    changed[at:at + 1] = b"7"
+    with open(path, "wb") as out:
+        out.write(changed)
+    play.screen.text("In an access, 127.0.10.%s is made 127.0.10.7: %s, byte "
+                     "%d." % (old.decode(), os.path.relpath(
+                         path, play.folder), at))
+    status, output, errors = verify(play)
+    play.check(status == 3, "the change is not found: %d %s" % (status, errors))
+    play.check("TAMPERED" in output, "verify says TAMPERED")
+    play.check("tile/entries/" in output, "it names the file")
+
+
+def proven(play):
+    """One record is proven to somebody who may not see the others"""
+    output = audit(play, "search", "--event", "access", "--facility",
+                   "aoba-clinic", "--action", "download", "--limit", "1")
+    index = output.split()[0]
+    proof = os.path.join(play.folder, "proof")
+    status, _, errors = command(
+        play, DONE, "audit", "prove", index, "--config",
+        play.sekishod.config, "-o", proof)
+    play.check(status == 0, "no proof: %s" % errors)
+    text = stage.read(proof)
+    play.check(text.startswith("c2sp.org/tlog-proof@v1\nindex %s\n" % index),
+               "it is a proof of entry %s" % index)
+    play.screen.text("The proof: hashes from the record up to the signed root.  "
+                     "docs/verify-by-hand.md checks one with sha256sum and "
+                     "openssl.")
+    play.screen.quote(text)
+
+
 STORY = (search, view, unknown, closed, no_certificate, other_certificate,
          vpn, download, watched, explain, change, home, broken_text,
-         broken_image)
+         broken_image, unrecorded, timeline, verified, tampered, proven)
 
 
 # ---- What several steps use -------------------------------------------------
@@ -213,6 +325,7 @@ STORY = (search, view, unknown, closed, no_certificate, other_certificate,
 ALLOWED = ("allowed", "denied", "error")
 SAME = ("no difference", "different", "error")
 DONE = ("done", "not done", "error")
+VERIFIED = ("OK", "?", "could not be verified", "TAMPERED", "GAP", "UNSEALED")
 
 
 def archive(play):
@@ -223,21 +336,73 @@ def zip_size(answer):
     return "a ZIP archive of %s bytes" % format(len(answer.body), ",")
 
 
-def command(play, meaning, *arguments):
+def command(play, meaning, *arguments, edit=lambda text: text):
     """Runs and shows a sekisho command as an administrator would type it;
-    `meaning` is that of its exit status 0, 1 and 2."""
+    `meaning` is that of its exit statuses, `edit` makes it shorter."""
     shown = [re.sub("^%s/" % re.escape(play.folder), "", word)
              for word in arguments]
-    shown = ["'%s'" % word if " " in word else word for word in shown]
+    shown = [edit("'%s'" % word if " " in word else word) for word in shown]
     play.screen.field("$", "sekisho " + " ".join(shown), "bold")
     status, output, errors = stage.sekisho(*arguments)
     text = (output + errors).replace(play.folder + "/", "")
     text = re.sub(r"(sha256:[0-9a-f]{8})[0-9a-f]{48}([0-9a-f]{8})", r"\1…\2",
                   text)
     if text.strip():
-        play.screen.quote(text)
+        play.screen.quote(edit(text))
     play.screen.field("exit", "%d, %s" % (status, meaning[status]))
     return status, output, errors
+
+
+def audit(play, *arguments):
+    """What the trail says; on the screen without today's date, and with long
+    numbers cut."""
+    def edit(text):
+        text = re.sub(r"(?m)^(\d+ +)\d{4}-\d\d-\d\d (?=\d\d:)", r"\1", text)
+        return re.sub(r"(?<=\S) {3,}", "  ", shorten(text))
+    status, output, errors = command(
+        play, ("found", "nothing found", "error"), "audit", *arguments,
+        "--config", play.sekishod.config, edit=edit)
+    play.check(status == 0, "the trail has nothing of it: %s" % errors)
+    return output
+
+
+def verify(play):
+    """Verifies the copy; on the screen without what it says of its limits."""
+    return command(
+        play, VERIFIED, "audit", "verify", "--trail", copy_of(play), "--key",
+        play.sekishod.verifier_key,
+        edit=lambda text: text.partition("\n\nWhat nothing")[0])
+
+
+def copy_of(play):
+    return os.path.join(play.folder, "copy")
+
+
+def settled_copy(play):
+    """Copies the trail at a moment at which nothing is written.
+
+    A record that arrives meanwhile does no harm to a copy, but leaves it
+    UNSEALED, and that is another story.
+    """
+    def attempt():
+        shutil.rmtree(copy_of(play), ignore_errors=True)
+        try:
+            shutil.copytree(play.sekishod.trail, copy_of(play))
+        except shutil.Error:
+            return False  # a partial tile that was replaced
+        status, _, _ = stage.sekisho(
+            "audit", "verify", "--trail", copy_of(play), "--key",
+            play.sekishod.verifier_key)
+        return status != 5
+    stage.wait_for(attempt, 10, "a moment of rest")
+
+
+def bundles(trail):
+    """The files of entries of a small trail, and what is in them."""
+    for folder, _, files in os.walk(os.path.join(trail, "tile", "entries")):
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            yield path, open_bytes(path)
 
 
 def wait_for(play, client, path):

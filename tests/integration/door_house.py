@@ -274,8 +274,10 @@ class House:
 
     def policy(self, text):
         self.write("/etc/sekisho/facilities.conf", text)
+        # Before the daemon runs for the first time nobody can record it.
+        first = [] if self.path(SOCKET).is_socket() else ["--unrecorded"]
         self.run("sekisho", "policy", "apply", "/etc/sekisho/facilities.conf",
-                 "--image", "/var/lib/sekisho/policy.img")
+                 "--image", "/var/lib/sekisho/policy.img", *first)
 
     def start_daemon(self):
         self.daemon = self.spawn("sekishod", user="sekisho",

@@ -4,6 +4,7 @@
     talk.expect("assword:"); talk.send("…"); talk.end()
 """
 
+import codecs
 import contextlib
 import os
 import pty
@@ -27,6 +28,7 @@ class Talk:
         self.all = ""   # all that came
         self.rest = ""  # what no expect() took yet
         self.status = None
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
@@ -43,7 +45,7 @@ class Talk:
             data = os.read(self.fd, 65536)
         except OSError:  # EIO: nobody has the other side open
             data = b""
-        text = CONTROLS.sub("", data.decode(errors="replace"))
+        text = CONTROLS.sub("", self.decoder.decode(data))
         self.all += text
         self.rest += text
         return bool(data)

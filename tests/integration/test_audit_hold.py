@@ -345,6 +345,23 @@ def test_error_page_of_a_refusal(place, stopped):
     assert len(place.pacs.requests) == before
 
 
+def test_a_program_is_told_in_json_with_the_ticket_of_the_log(place, stopped):
+    answer = place.get("/gate/x", headers={"Accept": "application/json"})
+    told = json.loads(answer.text)
+    assert (answer.status, told["error"]) == (503, "audit-unavailable")
+    assert answer.all("Cache-Control") == ["no-store"]
+    assert place.nginx.error_lines("[error]", "reason: audit-unavailable",
+                                   told["ticket"])
+
+
+def test_a_person_is_told_to_come_again_in_his_language(place, stopped):
+    answer = place.get("/gate/x", headers={"Accept": "text/html",
+                                           "Accept-Language": "ja"})
+    assert answer.status == 503
+    assert "ただいま画像を開けません" in answer.text
+    assert "facility" not in answer.text
+
+
 def test_gate_tells_the_reason(place, stopped):
     answer = place.get("/gate/x")
     assert answer.status == 503

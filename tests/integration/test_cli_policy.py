@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import shutil
+import signal
 import stat
 import subprocess
 import threading
 
 import pytest
 
+import trail_daemon
 from tool import PIN_A, POLICY, VERSION, golden, sekisho  # noqa: F401
 
 NOT_ROOT = os.geteuid() != 0
@@ -295,6 +298,248 @@ def test_an_apply_on_a_full_disk_leaves_the_old_image(sekisho):
     assert (sekisho.folder / "p.img").read_bytes() == before
     assert sorted(os.listdir(sekisho.folder)) == ["f.conf", "p.img",
                                                   "p.img.history"]
+
+
+# ---- apply, under a trail -------------------------------------------------------
+
+@pytest.fixture
+def trail(sekisho):
+    (sekisho.folder / "t").mkdir()
+    with trail_daemon.running(
+            sekisho.folder / "t",
+            f"policy {sekisho.folder}/p.img;\n") as daemon:
+        yield daemon
+
+
+def changes(daemon):
+    daemon.front().checkpoint()
+    return daemon.entries("policy-changed")
+
+
+def test_a_change_is_recorded_with_all_that_the_history_has(sekisho, trail):
+    for text in (SMALL, OTHER):
+        result = apply(sekisho, text, "--config", trail.config, "--note",
+                       "ticket 4711", env={"SUDO_USER": "tanaka"})
+        assert result.returncode == 0, result.stderr
+        assert result.stderr == ""
+    records, lines = changes(trail), history(sekisho)
+    assert len(records) == len(lines) == 2
+    for record, line in zip(records, lines):
+        assert record["outcome"] == 0 and record["source"] == "sekisho"
+        assert record["policy"] == line["new"]
+        assert record.get("old") == line["old"]
+        assert record["file"] == line["file"]
+        assert record["note"] == line["note"] == "ticket 4711"
+        assert record["uri"] == f"file://{sekisho.folder}/p.img"
+        assert record["peer"].startswith(f"{os.geteuid()}:")
+        assert record["user"]
+    assert records[1]["policy"] == version_of(sekisho, "p.img")
+
+
+def no_login_uid():
+    """The kernel's own word on who logged in goes before SUDO_USER."""
+    try:
+        with open("/proc/self/loginuid", encoding="utf-8") as file:
+            return int(file.read()) == 0xffffffff
+    except OSError:
+        return True
+
+
+@pytest.mark.skipif(NOT_ROOT or not no_login_uid(),
+                    reason="sudo runs it as root")
+def test_the_record_names_who_used_sudo(sekisho, trail):
+    apply(sekisho, SMALL, "--config", trail.config,
+          env={"SUDO_USER": "tanaka"})
+    assert changes(trail)[0]["user"] == "tanaka"
+
+
+def test_what_changes_nothing_is_not_recorded(sekisho, trail):
+    for _ in range(2):
+        apply(sekisho, SMALL, "--config", trail.config)
+    assert apply(sekisho, "facility", "--config",
+                 trail.config).returncode == 2
+    assert len(changes(trail)) == 1
+
+
+def test_the_record_is_on_disk_before_the_image_is_replaced(sekisho, trail):
+    """The daemon is stopped in the middle of it: the old image is in place."""
+    apply(sekisho, SMALL, "--config", trail.config)
+    before = (sekisho.folder / "p.img").read_bytes()
+    sekisho.write("f.conf", OTHER)
+    trail.process.send_signal(signal.SIGSTOP)
+    try:
+        with subprocess.Popen(
+                [sekisho.program, "policy", "apply", "f.conf", "--image",
+                 "p.img", "--config", trail.config], cwd=sekisho.folder,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE) as waiting:
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(0.5)
+            assert (sekisho.folder / "p.img").read_bytes() == before
+            trail.process.send_signal(signal.SIGCONT)
+            assert waiting.wait(30) == 0
+    finally:
+        trail.process.send_signal(signal.SIGCONT)
+    assert (sekisho.folder / "p.img").read_bytes() != before
+    assert len(changes(trail)) == 2
+
+
+def test_without_its_daemon_nothing_is_changed(sekisho, trail):
+    apply(sekisho, SMALL, "--config", trail.config)
+    before = (sekisho.folder / "p.img").read_bytes()
+    trail.stop()
+    result = apply(sekisho, OTHER, "--config", trail.config)
+    assert result.returncode == 2 and "in force" not in result.stdout
+    assert "no sekishod answers" in result.stderr
+    assert "--unrecorded" in result.stderr
+    assert (sekisho.folder / "p.img").read_bytes() == before
+    assert len(history(sekisho)) == 1
+
+    result = apply(sekisho, OTHER, "--config", trail.config, "--unrecorded")
+    assert result.returncode == 0
+    assert "warning: this change is not recorded" in result.stderr
+    assert len(history(sekisho)) == 2
+
+
+def test_unrecorded_records_all_the_same_if_it_can_be(sekisho, trail):
+    result = apply(sekisho, SMALL, "--config", trail.config, "--unrecorded")
+    assert result.returncode == 0 and result.stderr == ""
+    assert len(changes(trail)) == 1
+
+
+@pytest.mark.parametrize("text", [None, "trail x;\n", "orijin a;\n"])
+def test_a_configuration_that_cannot_be_used_is_no_way_around(sekisho, text):
+    if text is not None:
+        sekisho.write("d.conf", text)
+    result = apply(sekisho, SMALL, "--config", "d.conf")
+    assert result.returncode == 2
+    assert "d.conf: cannot be used" in result.stderr
+    assert not (sekisho.folder / "p.img").exists()
+    assert apply(sekisho, SMALL, "--config", "d.conf",
+                 "--unrecorded").returncode == 0
+
+
+def test_a_daemon_that_is_none_is_told(sekisho):
+    result = apply(sekisho, SMALL, "--socket", f"{sekisho.folder}/nobody")
+    assert result.returncode == 2
+    assert f"{sekisho.folder}/nobody: no sekishod answers" in result.stderr
+    assert not (sekisho.folder / "p.img").exists()
+
+
+@pytest.mark.skipif(os.path.exists("/etc/sekisho/sekishod.conf"),
+                    reason="this host has a trail of its own")
+def test_where_there_is_no_trail_it_says_so(sekisho):
+    result = apply(sekisho, SMALL)
+    assert result.returncode == 0
+    assert result.stderr == ("not recorded: there is no "
+                             "/etc/sekisho/sekishod.conf\n")
+
+
+@pytest.mark.skipif(NOT_ROOT, reason="mounts an /etc of its own")
+@pytest.mark.parametrize("broken", [False, True])
+def test_the_trail_of_the_host_is_found(sekisho, trail, broken):
+    etc = sekisho.folder / "etc"
+    (etc / "sekisho").mkdir(parents=True)
+    for name in ("passwd", "group"):
+        shutil.copy(f"/etc/{name}", etc)
+    if broken:
+        (etc / "sekisho/sekishod.conf").write_text("trail x;\n")
+    else:
+        shutil.copy(trail.config, etc / "sekisho/sekishod.conf")
+    sekisho.write("f.conf", SMALL)
+    result = subprocess.run(
+        ["unshare", "-m", "sh", "-c", 'mount --bind "$1" /etc && shift && '
+         'exec "$@"', "sh", etc, sekisho.program, "policy", "apply", "f.conf",
+         "--image", "p.img"], cwd=sekisho.folder, text=True,
+        capture_output=True, check=False)
+    if "unshare failed" in result.stderr or "mount:" in result.stderr:
+        pytest.skip("no mount namespace here")
+    if broken:
+        assert result.returncode == 2, result.stderr
+        assert not (sekisho.folder / "p.img").exists()
+    else:
+        assert result.returncode == 0, result.stderr
+        assert len(changes(trail)) == 1
+
+
+def test_a_change_that_fails_is_recorded_as_failed(sekisho, trail):
+    apply(sekisho, SMALL, "--config", trail.config)
+    sekisho.write("f.conf", SMALL + "".join(
+        f"facility f{i} {{ network 10.0.{i}.0/24; }}\n" for i in range(200)))
+    command = ("ulimit -f 16; trap '' XFSZ; "
+               f'exec "{sekisho.program}" policy apply f.conf --image p.img '
+               f'--config "{trail.config}"')
+    result = subprocess.run(["bash", "-c", command], cwd=sekisho.folder,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            check=False)
+    assert result.returncode == 2, result.stderr
+    first, wanted, failed = changes(trail)
+    assert (wanted["outcome"], failed["outcome"]) == (0, 8)
+    assert failed["reason"] == "not-applied"
+    assert failed["policy"] == wanted["policy"]
+    assert failed["old"] == first["policy"] == version_of(sekisho, "p.img")
+    # what was meant and did not come about does not count as in force
+    assert status(sekisho, trail).returncode == 0
+
+
+# ---- live = recorded (audit status) ----------------------------------------------
+
+def status(sekisho, daemon, *options):
+    return sekisho("audit", "status", "--config", daemon.config, *options)
+
+
+def test_status_tells_that_the_policy_in_force_is_the_recorded_one(sekisho,
+                                                                   trail):
+    apply(sekisho, SMALL, "--config", trail.config)
+    result = status(sekisho, trail)
+    assert result.returncode == 0
+    assert re.search(r"^policy +[0-9a-f]{16} in force, as recorded in entry "
+                     r"#\d+$", result.stdout, re.M)
+    told = json.loads(status(sekisho, trail, "--json").stdout)
+    assert (told["policy"] == told["recorded_policy"]
+            == version_of(sekisho, "p.img"))
+    changed = sekisho("audit", "show", str(told["recorded_policy_index"]),
+                      "--json", "--config", trail.config)
+    assert json.loads(changed.stdout)["event"] == "policy-changed"
+
+
+def test_status_finds_a_change_without_a_record(sekisho, trail):
+    apply(sekisho, SMALL, "--config", trail.config)
+    recorded = version_of(sekisho, "p.img")
+    trail.stop()
+    apply(sekisho, OTHER, "--config", trail.config, "--unrecorded")
+    trail.start()
+    result = status(sekisho, trail)
+    assert result.returncode == 1
+    assert f"of the trail says {recorded}" in result.stdout
+    os.unlink(sekisho.folder / "p.img")
+    result = status(sekisho, trail)
+    assert result.returncode == 1 and "none in force" in result.stdout
+
+
+def test_status_passes_over_another_image(sekisho, trail):
+    apply(sekisho, SMALL, "--config", trail.config)
+    sekisho.write("f.conf", OTHER)
+    assert sekisho("policy", "apply", "f.conf", "--image", "q.img", "--config",
+                   trail.config).returncode == 0
+    assert status(sekisho, trail).returncode == 0
+
+
+def test_status_looks_back_as_far_as_it_takes(sekisho, trail):
+    apply(sekisho, SMALL, "--config", trail.config)
+    front = trail.front()
+    record = {"event": "unrecorded", "outcome": "0",
+              "note": '"event":"policy-changed"'}
+    for _ in range(30):
+        front.send(*[record] * 100)
+    result = status(sekisho, trail)
+    assert result.returncode == 0 and "as recorded" in result.stdout
+
+
+def test_status_where_nothing_was_recorded_yet(sekisho, trail):
+    apply(sekisho, SMALL)
+    result = status(sekisho, trail)
+    assert result.returncode == 0
+    assert "in force, of no change recorded" in result.stdout
 
 
 # ---- show -------------------------------------------------------------------------

@@ -37,17 +37,55 @@ def test_story_comes_out_and_is_kept(tmp_path):
     assert re.search(r"All \d+ steps came out as they should", done.stdout)
     for reason in ("unknown-network", "closed", "device-missing",
                    "device-unknown", "wrong-ingress", "action-not-allowed",
-                   "dry-run"):
+                   "dry-run", "audit-unavailable"):
         assert re.search(r"\bwhy +%s:" % reason, done.stdout), reason
     assert "\033" not in done.stdout, "colours only on a terminal"
 
     names = {path.name for path in kept.iterdir()}
     assert names >= {"facilities.conf", "policy.img", "nginx.conf",
-                     "error.log", "access.log", "transcript.txt"}
+                     "error.log", "access.log", "transcript.txt",
+                     "sekishod.conf", "sekishod.log", "trail", "trail.key.pub",
+                     "kept-checkpoint", "proof"}
     assert not [name for name in names if name.endswith((".key", ".p12"))]
     transcript = (kept / "transcript.txt").read_text()
     assert transcript.strip() in done.stdout
     assert list(scratch.iterdir()) == [], "it cleans up behind itself"
+    check_kept_trail(done.stdout, kept)
+
+
+def check_kept_trail(output, kept):
+    """What it tells to type for the kept trail is typed."""
+    told = output[output.index("Kept in"):].replace("\\\n", " ")
+    verify, read = [line.strip() for line in told.splitlines()
+                    if line.startswith("    ")]
+    env = environment(TZ="UTC")
+    done = subprocess.run(["sh", "-c", verify], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("OK ")
+    assert "has grown from the checkpoint kept elsewhere" in done.stdout
+    done = subprocess.run(["sh", "-c", read + " -n 1000"], env=env, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          check=False)
+    assert done.returncode == 0, done.stdout
+    for expression in (r" start +ok ", r" recording-on +ok ",
+                       r" access +ok .* aoba-clinic +127.0.10.1 +view ",
+                       r" access +ok .* midori-hospital .* download ",
+                       r" access +ok +Dr. Yamada +home-readers +127.0.10.77 ",
+                       r" access-end +ok .* requests 2, instances 1, bytes ",
+                       r" denied .*127.0.10.99 .*reason unknown-network",
+                       r" denied .*reason audit-unavailable",
+                       r" policy-changed +ok .* note Aoba may download",
+                       r" trail-read .* audit search --event denied",
+                       r" stop +ok "):
+        assert re.search(expression, done.stdout), (expression, done.stdout)
+    # who asked where: the trail has what the access log has
+    asked = {line.split()[1] for line in
+             (kept / "access.log").read_text().splitlines()
+             if "/sekisho-status" not in line}
+    for address in asked:
+        assert address in done.stdout, address
 
 
 def test_stay_stays_until_told_and_cleans_up(tmp_path):

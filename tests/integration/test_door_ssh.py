@@ -1,7 +1,6 @@
 """A real sshd with password and code, in a house of its own (door_house.py)."""
 
 import re
-import shutil
 
 import pytest
 
@@ -190,7 +189,6 @@ def make_key(house, home):
 @pytest.fixture(scope="module")
 def keys(house):
     """sshd once more, with the key as first factor; the other stack for it."""
-    shutil.copy(house.path("/etc/pam.d/sshd"), house.path("/tmp/pam-sshd"))
     house.sshd("sekisho-publickey.conf", port=KEY_PORT)
     yield make_key(house, "/home/yamada")
 

@@ -28,26 +28,8 @@ import make_mmdb     # noqa: E402
 import stage         # noqa: E402
 
 EXAMPLES = os.path.join(ROOT, "conf-examples")
-MAIN = """
-load_module @MODULE@;
-@USER@
-daemon off;
-pid @DIR@/nginx.pid;
-error_log @DIR@/error.log notice;
-events { worker_connections 256; }
-http {
-    client_body_temp_path @DIR@/tmp/body;
-    proxy_temp_path @DIR@/tmp/proxy;
-    fastcgi_temp_path @DIR@/tmp/fastcgi;
-    uwsgi_temp_path @DIR@/tmp/uwsgi;
-    scgi_temp_path @DIR@/tmp/scgi;
-    log_format gate '$request|$status|$facility|$facility_reason|'
-                    '$facility_action|$http_x_number';
-    access_log @DIR@/access.log gate;
-
-%s
-}
-"""
+LOG_FORMAT = ("'$request|$status|$facility|$facility_reason|"
+              "$facility_action|$http_x_number'")
 
 
 def swap(text, *pairs):
@@ -113,6 +95,9 @@ class Site:
         make_mmdb.write(os.path.join(folder, "country.mmdb"), {
             "203.0.113.0/24": "JP", "198.51.100.0/25": "JP",
             "198.51.100.128/25": "US"})
+        self.sekishod = stage.Sekishod(folder, self.daemon())
+        self.sekishod.init()
+        self.sekishod.start()
         self.upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0),
                                                         Upstream)
         self.upstream.daemon_threads = True
@@ -122,6 +107,17 @@ class Site:
     def close(self):
         self.upstream.shutdown()
         self.upstream.server_close()
+        self.sekishod.stop()
+        self.sekishod.clear()
+
+    @staticmethod
+    def daemon():
+        """sekishod.conf with this folder's paths."""
+        return swap(
+            stage.read(os.path.join(EXAMPLES, "sekishod.conf")),
+            ("/var/lib/sekisho/", "@DIR@/"), ("/etc/sekisho/trail", "@DIR@/trail"),
+            ("/run/sekisho/sekishod.sock", "@SOCKET@"),
+            ("www-data;", "@WEB_USER@;"), ("64m", "4m"), ("8m", "1m"))
 
     def policy(self):
         """facilities.conf with this machine's addresses, at any hour."""
@@ -139,6 +135,7 @@ class Site:
         text = stage.read(os.path.join(EXAMPLES, "nginx", name))
         text = re.sub(r"(?m)^ *listen \[::\]:443 ssl;\n", "", text)
         upstream = "127.0.0.1:%d" % self.upstream.server_address[1]
+        text = text.replace("/run/sekisho/sekishod.sock", self.sekishod.socket)
         text = re.sub(r"127\.0\.0\.1:(8042|8080|8000)\b", upstream, text)
         text = swap(
             text, ("listen 443 ssl", "listen 127.0.0.1:@PORT@ ssl"),
@@ -153,13 +150,9 @@ class Site:
         assert not left, left.group()
         folder = os.path.join(self.folder, name)
         os.makedirs(folder)
-        policy = os.path.join(folder, "facilities.conf")
-        stage.write(policy, self.policy())
-        status, output, errors = stage.sekisho(
-            "policy", "apply", policy, "--image",
-            os.path.join(folder, "policy.img"))
-        assert status == 0, output + errors
-        nginx = stage.Nginx(folder, MAIN % text, {}, ("127.0.0.1",))
+        stage.apply_policy(folder, self.policy())
+        nginx = stage.Nginx(folder, stage.gate_config(LOG_FORMAT, text), {},
+                            ("127.0.0.1",))
         nginx.write_config(stage.free_port())
         os.makedirs(os.path.join(folder, "tmp"))
         tested = subprocess.run(
@@ -257,6 +250,28 @@ def test_orthanc_refuses(site, orthanc, path, certificate, user, status):
     answer = site.ask(orthanc, path, user=user, certificate=getattr(
         site, certificate) if certificate else None)
     assert answer.status == status, answer.body[:300]
+
+
+def test_orthanc_access_is_on_record(site, orthanc):
+    """With the name that the password made certain, before the answer."""
+    study = "1.2.840.113619.2.55.4711"
+    assert site.ask(orthanc, "/dicom-web/studies/%s/metadata" % study,
+                    certificate=site.terminal, user="yamada").status == 200
+    status, output, errors = stage.sekisho(
+        "audit", "search", "--study", study, "--json", "--config",
+        site.sekishod.config)
+    assert status == 0, errors
+    record = json.loads(output)
+    assert (record["event"], record["user"], record["facility"],
+            record["address"], record["action"]) == (
+                "access", "yamada", "aoba-clinic", "127.0.12.5", "view")
+
+
+def test_orthanc_status_is_for_this_host(site, orthanc):
+    page = site.ask(orthanc, "/sekisho-status", address="127.0.0.1")
+    assert page.status == 200
+    assert b"sekisho_daemon_connections" in page.body
+    assert site.ask(orthanc, "/sekisho-status").status == 403
 
 
 def test_orthanc_refuses_a_stranger(site, orthanc):

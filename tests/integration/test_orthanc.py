@@ -31,22 +31,8 @@ facility sender { network 127.0.11.2; device none; actions query view store; }
 facility taker  { network 127.0.11.3; device none;
                   actions query view download; }
 """
-NGINX = """
-load_module @MODULE@;
-@USER@
-daemon off;
-pid @DIR@/nginx.pid;
-error_log @DIR@/error.log notice;
-events { worker_connections 256; }
-http {
-    client_body_temp_path @DIR@/tmp/body;
-    proxy_temp_path @DIR@/tmp/proxy;
-    fastcgi_temp_path @DIR@/tmp/fastcgi;
-    uwsgi_temp_path @DIR@/tmp/uwsgi;
-    scgi_temp_path @DIR@/tmp/scgi;
-    log_format gate '$request $status $facility $facility_reason '
-                    '$facility_action';
-    access_log @DIR@/access.log gate;
+NGINX = stage.gate_config(
+    "'$request $status $facility $facility_reason $facility_action'", """
     facility_policy @DIR@/policy.img;
     facility_transport plain;
     server {
@@ -58,8 +44,7 @@ http {
             proxy_pass http://127.0.0.1:@ORTHANC@;
         }
     }
-}
-"""
+""")
 
 
 class Pacs:
@@ -73,12 +58,7 @@ class Pacs:
         try:
             self.orthanc.start()
             self.orthanc.store(self.studies)
-            policy = os.path.join(folder, "facilities.conf")
-            stage.write(policy, POLICY)
-            status, output, errors = stage.sekisho(
-                "policy", "apply", policy, "--image",
-                os.path.join(folder, "policy.img"))
-            assert status == 0, output + errors
+            stage.apply_policy(folder, POLICY)
             self.nginx = stage.Nginx(folder, NGINX, {
                 "ORTHANC": self.orthanc.port}, ("127.0.0.1",))
             self.nginx.start()

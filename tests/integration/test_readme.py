@@ -112,19 +112,46 @@ class Scratch:
         bin_folder = os.path.join(folder, "bin")
         script(os.path.join(bin_folder, "sudo"), 'exec "$@"\n')
         script(os.path.join(bin_folder, "nginx"), nginx + ' "$@"\n')
-        script(os.path.join(bin_folder, "systemctl"),
-               '[ "$1 $2" = "restart nginx" ] && ' + nginx + "\n")
-        # The command's own default for the image is the one place that is
-        # not in the text.
-        script(os.path.join(bin_folder, "sekisho"),
-               'case "$1 $2" in\n'
-               '"policy apply") set -- "$@" --image ;;\n'
-               '"policy explain") set -- "$@" --policy ;;\n'
-               '*) exec %s/usr/local/bin/sekisho "$@" ;;\nesac\n'
-               'exec %s/usr/local/bin/sekisho "$@" '
-               '%s/var/lib/sekisho/policy.img\n' % ((folder,) * 3))
+        self.daemon = os.path.join(folder, "sekishod.pid")
+        self.sekishod_conf = os.path.join(folder, "etc/sekisho/sekishod.conf")
+        script(os.path.join(bin_folder, "systemctl"), (
+            'case "$*" in\n'
+            '"restart nginx")\n'
+            # nginx -t leaves an empty one
+            '    if test -s {0}/nginx.pid; then kill "$(cat {0}/nginx.pid)"\n'
+            '        while test -e {0}/nginx.pid; do sleep 0.05; done; fi\n'
+            '    {1} ;;\n'
+            '"enable --now sekishod")\n'
+            '    {0}/usr/local/sbin/sekishod --check-config --config {2} &&\n'
+            '    {{ {0}/usr/local/sbin/sekishod --config {2} '
+            '>{0}/log/sekishod.log 2>&1 & echo $! >{3}; }}\n'
+            '    while test ! -S {0}/run/sekisho/sekishod.sock; do sleep 0.05; '
+            'done ;;\n'
+            '*) exit 1 ;;\nesac\n').format(folder, nginx, self.sekishod_conf,
+                                          self.daemon))
+        # What systemd's own would do is in test_install.py.
+        script(os.path.join(bin_folder, "systemd-sysusers"), "")
+        script(os.path.join(bin_folder, "systemd-tmpfiles"),
+               '[ "$*" = --create ] && mkdir -p %s/var/lib/sekisho/trail '
+               "%s/run/sekisho\n" % (folder, folder))
+        # The command's own defaults are the places that are not in the text.
+        script(os.path.join(bin_folder, "sekisho"), (
+            'case "$1 $2" in\n'
+            '"policy apply")\n'
+            '    set -- "$@" --image {0}/var/lib/sekisho/policy.img\n'
+            '    test ! -e {1} || set -- "$@" --config {1} ;;\n'
+            '"policy explain")\n'
+            '    set -- "$@" --policy {0}/var/lib/sekisho/policy.img ;;\n'
+            '"trail init")\n'
+            '    set -- "$@" --config {1} --owner "$(id -un)" ;;\n'
+            '"audit "*) set -- "$@" --config {1} ;;\n'
+            'esac\n'
+            'exec {0}/usr/local/bin/sekisho "$@"\n').format(
+                folder, self.sekishod_conf))
 
     def close(self):
+        if os.path.exists(self.daemon):
+            os.kill(int(stage.read(self.daemon)), signal.SIGTERM)
         pidfile = os.path.join(self.folder, "nginx.pid")
         if os.path.exists(pidfile):
             pid = int(stage.read(pidfile))
@@ -138,6 +165,7 @@ class Scratch:
         for old, new in (
                 ("/etc/", self.folder + "/etc/"),
                 ("/var/lib/", self.folder + "/var/lib/"),
+                ("/run/", self.folder + "/run/"),
                 ("/usr/local/", self.folder + "/usr/local/"),
                 ("127.0.0.1:8080", "127.0.0.1:%d" % self.port),
                 ("127.0.0.1:8042", "127.0.0.1:%d"
@@ -210,6 +238,51 @@ def test_five_minutes(scratch):
     assert "\ndeny: unknown-network" in done.stdout
 
 
+def test_five_minutes_more(scratch):
+    """The trail's section, after the gate's."""
+    text = section("Five minutes to a trail of your own")
+    users, daemon, nginx, ask, check = blocks(text, "sh")
+    for step in (users, daemon, nginx):
+        done = scratch.run(step)
+        assert done.returncode == 0, done.stdout
+    assert os.path.exists(scratch.folder + "/etc/sekisho/trail.key.pub")
+
+    done = scratch.run(ask.replace("curl ", "curl -s "))
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()[-3:]
+    # As the README shows it, but for what differs each time and for spaces.
+
+    def plain(line):
+        line = re.sub(r"^\d+ +\S+ \S+", "N TIME", line)
+        line = re.sub(r"(trail-read +ok +)\S+", r"\1WHO", line)
+        return re.sub(r"bytes \d+", "bytes N", " ".join(line.split()))
+    shown, = blocks(text, "text")
+    assert [plain(line) for line in lines] \
+        == [plain(line) for line in shown.splitlines()]
+
+    search, verify = check.strip().split("\n")
+    done = scratch.run(search)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    # What was recorded just now is sealed within a second.
+    done = stage.wait_for(
+        lambda: [done for done in [scratch.run(verify)]
+                 if done.returncode != 5], 10, "the checkpoint")[0]
+    assert done.returncode == 0, done.stdout
+    assert "`OK`" in text and done.stdout.startswith("OK ")
+
+
+def test_an_apply_under_that_trail_is_recorded(scratch):
+    """The same wrapper, the same paths: the policy changes once more."""
+    policy = scratch.folder + "/etc/sekisho/facilities.conf"
+    stage.write(policy, stage.read(policy).replace("query view",
+                                                   "query view download"))
+    done = scratch.run("sekisho policy apply /etc/sekisho/facilities.conf")
+    assert done.returncode == 0 and "recorded" not in done.stdout, done.stdout
+    done = scratch.run("sekisho audit status")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"in force, as recorded in entry #\d+", done.stdout)
+
+
 # ---- docs/requirements.md ---------------------------------------------------
 
 REQUIREMENTS = stage.read(os.path.join(ROOT, "docs", "requirements.md"))
@@ -246,6 +319,35 @@ def test_requirement_is_shown(example, command, reason):
     assert json.loads(output)["reason"] == reason
 
 
+TRAIL_ROWS = re.findall(r"(?m)^\| (\d+) \|.*\| `(sekisho audit [^`]+)` \|",
+                        REQUIREMENTS)
+
+
+def test_requirements_of_the_trail_have_commands():
+    assert {row[0] for row in TRAIL_ROWS} == {"26", "27", "28", "30", "31",
+                                              "33"}
+
+
+@pytest.mark.parametrize("command", [row[1] for row in TRAIL_ROWS],
+                         ids=["-".join(row) for row in TRAIL_ROWS])
+def test_requirement_of_the_trail_is_a_command(tmp_path, command):
+    """Each is asked of a small trail; what it finds there is the demo's."""
+    config = tmp_path / "sekishod.conf"
+    config.write_text("origin a.example/b;\ntrail %s/trail;\nkey %s/key;\n"
+                      "journal 4m;\nreserve 1m;\n" % (tmp_path, tmp_path))
+    status, _, errors = stage.sekisho("trail", "init", "--config", str(config))
+    assert status == 0, errors
+    words = command.split()[1:]
+    if words[1] != "status":
+        words += ["--trail", str(tmp_path / "trail")]
+    if words[1] == "search":
+        words += ["--unrecorded"]
+    status, _, errors = stage.sekisho(*words, "--config", str(config))
+    # nothing is in it yet, and no daemon runs: but it is understood
+    assert status in (0, 1), errors
+    assert "usage" not in errors and "unknown" not in errors
+
+
 def test_requirements_classify_a_download():
     command = re.search(r"(?m)^    sekisho (classify .*)$", REQUIREMENTS)
     status, output, errors = stage.sekisho(*command.group(1).split(), "--json")
@@ -275,8 +377,9 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("folder", [
-    "lib/base", "lib/policy", "lib/dicom", "modules/common",
-    "modules/facility", "tools", "tests", "tests/unit", "tests/integration",
+    "lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc", "daemon",
+    "modules/common", "modules/facility", "modules/audit", "tools", "tests",
+    "tests/unit", "tests/integration",
     "tests/fuzz", "tests/bench", "tests/data", "tests/demo", "docs",
     "conf-examples"])
 def test_folder_says_what_lives_there(folder):

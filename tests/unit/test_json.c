@@ -116,8 +116,58 @@ unbalanced_or_too_deep_is_no_result(void **state)
     json_free(&json);
 }
 
+/* Eight bytes are looked at in one step, the rest one by one. */
+static void
+each_byte_is_escaped_alike_at_every_place(void **state)
+{
+    char text[24], expected[sizeof(text) * 6 + 7], data[sizeof(text) * 6 + 1];
+
+    (void) state;
+    for (unsigned byte = 0; byte < 0x80; byte++) {
+        for (size_t at = 0; at < sizeof(text); at++) {
+            json_t one, whole;
+            size_t size = 0;
+
+            memset(text, 'a', sizeof(text));
+            text[at] = (char) byte;
+            for (size_t i = 0; i < sizeof(text); i++) {
+                json_init_fixed(&one, expected + size, 7);
+                json_escape(&one, (slice_t){text + i, 1});
+                assert_false(one.failed);
+                size += one.size;
+            }
+            json_init_fixed(&whole, data, sizeof(data));
+            json_escape(&whole, (slice_t){text, sizeof(text)});
+            assert_false(whole.failed);
+            assert_int_equal(whole.size, size);
+            assert_memory_equal(data, expected, size);
+        }
+    }
+}
+
+static void
+numbers_are_written_from_the_least_to_the_greatest(void **state)
+{
+    json_t json;
+
+    (void) state;
+    json_init(&json);
+    json_array(&json, NULL);
+    json_int(&json, NULL, INT64_MIN);
+    json_int(&json, NULL, -10);
+    json_int(&json, NULL, 0);
+    json_int(&json, NULL, 7);
+    json_int(&json, NULL, INT64_MAX);
+    json_end_array(&json);
+    assert_string_equal(json_result(&json).data,
+                        "[-9223372036854775808,-10,0,7,9223372036854775807]");
+    json_free(&json);
+}
+
 UNIT_TESTS(cmocka_unit_test(writes_nested_values_with_commas),
            cmocka_unit_test(escapes_what_rfc8259_asks_for),
+           cmocka_unit_test(each_byte_is_escaped_alike_at_every_place),
+           cmocka_unit_test(numbers_are_written_from_the_least_to_the_greatest),
            cmocka_unit_test(keeps_valid_utf8),
            cmocka_unit_test(replaces_every_byte_that_is_no_utf8),
            cmocka_unit_test(fixed_buffer_fails_instead_of_growing),

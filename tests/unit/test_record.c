@@ -133,6 +133,11 @@ decoding_refuses_every_broken_form(void **state)
         {{0, 0, 1, 'a', 0, 0, 1, 'b'}, 8}, /* repeated */
         {{0, 255, 255, 'a'}, 4},           /* too long */
         {{255, 0, 1, 1}, 4},               /* a mask of another size */
+        {{255, 0, 16}, 19},                /* a mask of nothing */
+        /* of a field that is none */
+        {{255, 0, 16, 1, [18] = 128}, 19},
+        {{255, 0, 8}, 11},                 /* a mask of nothing */
+        {{255, 0, 8, 128}, 11},            /* of a field that is none */
     };
     record_t record;
 

@@ -253,6 +253,46 @@ a_torn_batch_is_cut_and_told(void **state)
     free(after);
 }
 
+/* Its first bytes too: it names the batch before it, as no leftover does. */
+static void
+a_changed_byte_of_the_last_batch_is_a_torn_end(void **state)
+{
+    unit_t *unit = *state;
+    uint8_t *bytes = malloc(SEGMENT);
+    char path[80];
+    uint32_t from, to, at;
+    journal_t journal;
+    journal_cut_t cut;
+    int fd;
+
+    assert_int_equal(open_journal(unit, 0, &journal, &cut), 0);
+    assert_int_equal(append(&journal, 3, 0), 0);
+    from = journal.end.offset;
+    assert_int_equal(append(&journal, 2, 3), 0);
+    to = journal.end.offset;
+    journal_close(&journal);
+    (void) snprintf(path, sizeof(path), "%s/journal/1", unit->folder);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(pread(fd, bytes, SEGMENT, 0), SEGMENT);
+    while (bytes[to - 1] == 0) {
+        to--; /* what fills it up is no part of it */
+    }
+    for (at = from; at < to; at++) {
+        bytes[at] ^= 0x10;
+        assert_int_equal(pwrite(fd, bytes, SEGMENT, 0), SEGMENT);
+        bytes[at] ^= 0x10;
+        assert_int_equal(open_journal(unit, 0, &journal, &cut), 0);
+        assert_true(journal.end.index == 3);
+        assert_true(cut.found);
+        assert_true(cut.offset == from);
+        assert_true(cut.bytes >= JOURNAL_HEADER_SIZE);
+        journal_close(&journal);
+    }
+    (void) close(fd);
+    free(bytes);
+}
+
 /* 40 turns of the ring with batches of many sizes, opened again and again:
  * no byte of an earlier turn is ever taken for a new one. */
 static void
@@ -439,6 +479,7 @@ what_does_not_fit_a_segment_is_refused(void **state)
 UNIT_TESTS(JOURNAL_TEST(an_empty_journal_replays_nothing),
            JOURNAL_TEST(a_cut_at_any_byte_leaves_the_whole_batches),
            JOURNAL_TEST(a_torn_batch_is_cut_and_told),
+           JOURNAL_TEST(a_changed_byte_of_the_last_batch_is_a_torn_end),
            JOURNAL_TEST(a_recycled_ring_never_gives_old_bytes),
            JOURNAL_TEST(damage_before_later_batches_is_refused),
            JOURNAL_TEST(a_failed_sync_acknowledges_nothing),

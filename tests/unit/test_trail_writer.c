@@ -86,6 +86,53 @@ superseded_partial_files_go(void **state)
     assert_int_equal(trail_writer_close(writer), 0);
 }
 
+typedef struct {
+    const char *trail;
+    unsigned written, again;
+} rewrites_t;
+
+/* Called before a file is opened for writing, which empties it. */
+static int
+rewrites_hook(void *argument, const char *step, const char *path)
+{
+    rewrites_t *rewrites = argument;
+    char whole[160];
+
+    if (strcmp(step, "write") == 0 && strncmp(path, "tile/", 5) == 0) {
+        (void) snprintf(whole, sizeof(whole), "%.64s/%.90s", rewrites->trail,
+                        path);
+        rewrites->written++;
+        rewrites->again += access(whole, F_OK) == 0;
+    }
+    return 0;
+}
+
+/* A checkpoint's files are whole at every moment: for its readers, and for
+ * whoever starts after a crash between emptying a file and filling it. */
+static void
+no_file_of_a_checkpoint_is_written_again(void **state)
+{
+    trail_unit_t *unit = *state;
+    rewrites_t rewrites = {.trail = unit->trail};
+    trail_writer_t *writer;
+    unsigned i;
+
+    unit->options.hook = rewrites_hook;
+    unit->options.hook_argument = &rewrites;
+    writer = new_writer(unit);
+    for (i = 0; i < 60; i++) {
+        assert_int_equal(append_entries(writer, 37, 0), 0);
+        assert_int_equal(trail_writer_wait(writer), 0);
+    }
+    assert_int_equal(trail_writer_close(writer), 0);
+    writer = open_writer(unit);
+    assert_int_equal(append_entries(writer, 1, 0), 0);
+    assert_int_equal(trail_writer_close(writer), 0);
+    assert_true(rewrites.written > 120);
+    assert_int_equal(rewrites.again, 0);
+    assert_int_equal(check_entries(unit->trail), 60 * 37 + 1);
+}
+
 static void
 a_second_writer_is_refused(void **state)
 {
@@ -786,6 +833,7 @@ after_a_rotation_both_keys_verify(void **state)
 UNIT_TESTS(
     WRITER_TEST(entries_get_their_indices_and_stay),
     WRITER_TEST(superseded_partial_files_go),
+    WRITER_TEST(no_file_of_a_checkpoint_is_written_again),
     WRITER_TEST(a_second_writer_is_refused),
     WRITER_TEST(bad_batches_are_refused),
     WRITER_TEST(a_full_journal_is_freed_by_checkpoints),
