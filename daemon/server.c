@@ -290,7 +290,7 @@ take_records(peer_t *peer, const message_t *message)
 
         if (!may_say(peer, &record, &said)) {
             peer_cut_off(peer, "a record that is not its to send: see "
-                               "\"web-user\" in sekishod.conf(5)");
+                               "\"web_user\" in sekishod.conf(5)");
             return false;
         }
         if (recorder_take(peer->server->recorder, peer->front, number, &record,

@@ -72,12 +72,13 @@ count_entry(door_t *door, bool *over)
                                               : PAM_SYSTEM_ERR;
     }
     if (options->grace == GRACE_LOGINS) {
-        door_show(door, PAM_TEXT_INFO,
-                  "You are not enrolled for one-time codes. You can enter %llu "
-                  "more times without one: enroll with \"sekisho otp enroll\".",
-                  (unsigned long long) (logins < options->grace_logins
-                                            ? options->grace_logins - logins
-                                            : 0));
+        door_show(
+            door, PAM_TEXT_INFO,
+            "You are not enrolled for one-time codes. Entries without one that "
+            "are left: %llu. Enroll with \"sekisho otp enroll\".",
+            (unsigned long long) (logins < options->grace_logins
+                                      ? options->grace_logins - logins
+                                      : 0));
     } else {
         char day[32] = "";
         time_t seconds = (time_t) options->grace_day * 86400;

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "options.h"
+#include "options_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,326 +9,13 @@
 
 #include <security/pam_ext.h>
 
-#include "../lib/base/clock.h"
 #include "../lib/base/conf.h"
-#include "../lib/base/value.h"
 #include "../lib/base/wipe.h"
 #include "../lib/otp/emergency.h"
 
 #define FILE_SIZE_MAX (64 * 1024)
 #define SOCKET        "/run/sekisho/sekishod.sock"
 #define SESSIONS      "/var/lib/sekisho/sessions"
-#define COUNT(array)  (sizeof(array) / sizeof((array)[0]))
-
-/* NULL, or what to write instead. */
-typedef const char *(*set_fn)(options_t *options, slice_t value);
-
-/* ---- Values -------------------------------------------------------------- */
-
-static bool
-copy_text(char *to, size_t capacity, slice_t value)
-{
-    if (value.size >= capacity) {
-        return false;
-    }
-    for (size_t i = 0; i < value.size; i++) {
-        unsigned char c = (unsigned char) value.data[i];
-
-        if (c < 0x20 || c == 0x7f) {
-            return false;
-        }
-    }
-    if (value.size > 0) {
-        memcpy(to, value.data, value.size);
-    }
-    to[value.size] = '\0';
-    return true;
-}
-
-static bool
-read_number(slice_t value, uint64_t low, uint64_t high, uint64_t *number)
-{
-    uint64_t result = 0;
-
-    if (value.size == 0 || value.size > 9) {
-        return false;
-    }
-    for (size_t i = 0; i < value.size; i++) {
-        if (value.data[i] < '0' || value.data[i] > '9') {
-            return false;
-        }
-        result = result * 10 + (uint64_t) (value.data[i] - '0');
-    }
-    *number = result;
-    return result >= low && result <= high;
-}
-
-static const char *
-read_switch(slice_t value, const char *off, const char *on, bool *result)
-{
-    if (slice_is(value, on)) {
-        *result = true;
-    } else if (slice_is(value, off)) {
-        *result = false;
-    } else {
-        return "write one of the two words that pam_sekisho(8) gives";
-    }
-    return NULL;
-}
-
-/* A path of root's: absolute, no part of it "..". */
-static bool
-is_path(slice_t value)
-{
-    return value.size > 1 && value.data[0] == '/' &&
-           memmem(value.data, value.size, "/../", 4) == NULL &&
-           (value.size < 3 ||
-            memcmp(value.data + value.size - 3, "/..", 3) != 0);
-}
-
-static const char *
-set_prompt(options_t *options, slice_t value)
-{
-    return value.size > 0 && copy_text(options->prompt, OPTIONS_TEXT_MAX, value)
-               ? NULL
-               : "write a text of 1 to 159 bytes, as \"Code: \"";
-}
-
-static const char *
-set_password_prompt(options_t *options, slice_t value)
-{
-    return value.size > 0 &&
-                   copy_text(options->password_prompt, OPTIONS_TEXT_MAX, value)
-               ? NULL
-               : "write a text of 1 to 159 bytes, as \"Password and code: \"";
-}
-
-static const char *
-set_timeout(options_t *options, slice_t value)
-{
-    uint64_t seconds;
-
-    if (!value_duration(value, &seconds) || seconds < 1 ||
-        seconds > OPTIONS_SECONDS_MAX)
-    {
-        return "write a time span between 1s and 300s, as 5s";
-    }
-    options->timeout_seconds = (uint32_t) seconds;
-    return NULL;
-}
-
-static const char *
-set_digits(options_t *options, slice_t value)
-{
-    uint64_t number;
-
-    if (!read_number(value, 6, 8, &number)) {
-        return "write 6, 7 or 8";
-    }
-    options->digits = (uint32_t) number;
-    return NULL;
-}
-
-static const char *
-set_one_prompt(options_t *options, slice_t value)
-{
-    return read_switch(value, "off", "on", &options->one_prompt);
-}
-
-static const char *
-set_enroll(options_t *options, slice_t value)
-{
-    return read_switch(value, "off", "on", &options->enroll);
-}
-
-static const char *
-set_skip(options_t *options, slice_t value)
-{
-    return read_switch(value, "off", "on", &options->skip_for_publickey);
-}
-
-static const char *
-set_unavailable(options_t *options, slice_t value)
-{
-    return read_switch(value, "deny", "ignore", &options->unavailable_ignore);
-}
-
-static const char *
-set_record(options_t *options, slice_t value)
-{
-    return read_switch(value, "wanted", "required", &options->record_required);
-}
-
-static const char *
-set_grace(options_t *options, slice_t value)
-{
-    uint64_t number;
-
-    if (slice_is(value, "off")) {
-        options->grace = GRACE_NONE;
-    } else if (clock_parse_day(value, &options->grace_day)) {
-        options->grace = GRACE_DAY;
-    } else if (read_number(value, 1, 1000, &number)) {
-        options->grace = GRACE_LOGINS;
-        options->grace_logins = number;
-    } else {
-        return "write a day as 2026-12-31, a number of logins between 1 and "
-               "1000, or off";
-    }
-    return NULL;
-}
-
-static const char *
-set_place(options_t *options, slice_t value)
-{
-    static const char *const names[] = {"auto", "off", "on", "ssh", "desktop"};
-
-    for (unsigned i = 0; i < COUNT(names); i++) {
-        if (slice_is(value, names[i])) {
-            options->place = (place_t) i;
-            return NULL;
-        }
-    }
-    return "write auto, off, on, ssh or desktop";
-}
-
-static const char *
-set_qr(options_t *options, slice_t value)
-{
-    static const char *const names[] = {"auto", "on", "off"};
-
-    for (unsigned i = 0; i < COUNT(names); i++) {
-        if (slice_is(value, names[i])) {
-            options->qr = (qr_t) i;
-            return NULL;
-        }
-    }
-    return "write auto, on or off";
-}
-
-static const char *
-set_socket(options_t *options, slice_t value)
-{
-    return is_path(value) &&
-                   copy_text(options->socket, sizeof(options->socket), value)
-               ? NULL
-               : "write an absolute path of at most 107 bytes";
-}
-
-static const char *
-set_emergency(options_t *options, slice_t value)
-{
-    if (slice_is(value, "off")) {
-        options->emergency[0] = '\0';
-        return NULL;
-    }
-    return is_path(value) &&
-                   copy_text(options->emergency, OPTIONS_PATH_MAX, value)
-               ? NULL
-               : "write the absolute path of their folder, or off";
-}
-
-static const char *
-set_sessions(options_t *options, slice_t value)
-{
-    return is_path(value) &&
-                   copy_text(options->sessions, OPTIONS_PATH_MAX, value)
-               ? NULL
-               : "write the absolute path of a folder of root's";
-}
-
-/* Below the home, and every part of it a name. */
-static bool
-is_wipe(slice_t value)
-{
-    slice_t rest;
-
-    if (!slice_starts(value, SLICE("~/"))) {
-        return false;
-    }
-    rest = slice_from(value, 2);
-    for (;;) {
-        const char *end = memchr(rest.data, '/', rest.size);
-        size_t size = end == NULL ? rest.size : (size_t) (end - rest.data);
-
-        if (size == 0 || (size == 1 && rest.data[0] == '.') ||
-            (size == 2 && memcmp(rest.data, "..", 2) == 0))
-        {
-            return false;
-        }
-        if (end == NULL) {
-            return true;
-        }
-        rest = slice_from(rest, size + 1);
-    }
-}
-
-static const char *
-set_wipe(options_t *options, slice_t value)
-{
-    if (options->wipes_count == OPTIONS_WIPES_MAX) {
-        return "leave some out: at most 32 are taken";
-    }
-    if (!is_wipe(value) || !copy_text(options->wipes[options->wipes_count],
-                                      OPTIONS_PATH_MAX, slice_from(value, 2)))
-    {
-        return "write what is below the home, as ~/Downloads, without . or ..";
-    }
-    options->wipes_count++;
-    return NULL;
-}
-
-static const char *
-set_wipe_from_uid(options_t *options, slice_t value)
-{
-    uint64_t number;
-
-    if (!read_number(value, 1, 999999999, &number)) {
-        return "write a user id above 0, as 1000";
-    }
-    options->wipe_from_uid = (uint32_t) number;
-    return NULL;
-}
-
-static const char *
-set_wipe_time(options_t *options, slice_t value)
-{
-    uint64_t seconds;
-
-    if (!value_duration(value, &seconds) || seconds < 1 ||
-        seconds > OPTIONS_SECONDS_MAX)
-    {
-        return "write a time span between 1s and 300s, as 60s";
-    }
-    options->wipe_seconds = (uint32_t) seconds;
-    return NULL;
-}
-
-static const struct {
-    const char *name;
-    const char *alone; /* what the name without a value means, or NULL */
-    uint32_t values_max;
-    set_fn set;
-} table[] = {
-    {"prompt", NULL, 1, set_prompt},
-    {"password-prompt", NULL, 1, set_password_prompt},
-    {"timeout", NULL, 1, set_timeout},
-    {"one-prompt", "on", 1, set_one_prompt},
-    {"digits", NULL, 1, set_digits},
-    {"grace", NULL, 1, set_grace},
-    {"enroll", "on", 1, set_enroll},
-    {"skip-for-publickey", "on", 1, set_skip},
-    {"unavailable", NULL, 1, set_unavailable},
-    {"place", NULL, 1, set_place},
-    {"qr", NULL, 1, set_qr},
-    {"socket", NULL, 1, set_socket},
-    {"emergency", NULL, 1, set_emergency},
-    {"sessions", NULL, 1, set_sessions},
-    {"record", NULL, 1, set_record},
-    {"wipe", NULL, OPTIONS_WIPES_MAX, set_wipe},
-    {"wipe-from-uid", NULL, 1, set_wipe_from_uid},
-    {"wipe-time", NULL, 1, set_wipe_time},
-};
 
 /* ---- One parser ---------------------------------------------------------- */
 
@@ -352,13 +39,13 @@ tell(const parser_t *parser, slice_t name, const char *what, const char *cure)
 static bool
 tell_unknown(const parser_t *parser, slice_t name)
 {
-    const char *names[COUNT(table)], *nearest;
+    const char *names[OPTION_KINDS_MAX], *nearest;
     char cure[64];
 
-    for (size_t i = 0; i < COUNT(table); i++) {
-        names[i] = table[i].name;
+    for (size_t i = 0; i < option_kinds_count && i < OPTION_KINDS_MAX; i++) {
+        names[i] = option_kinds[i].name;
     }
-    nearest = conf_nearest(name, names, COUNT(table));
+    nearest = conf_nearest(name, names, option_kinds_count);
     if (nearest != NULL) {
         (void) snprintf(cure, sizeof(cure), "did you mean \"%s\"?", nearest);
     }
@@ -375,10 +62,10 @@ take_option(parser_t *parser, slice_t name, const slice_t *values,
     size_t i = 0;
     slice_t alone;
 
-    while (i < COUNT(table) && !slice_is(name, table[i].name)) {
+    while (i < option_kinds_count && !slice_is(name, option_kinds[i].name)) {
         i++;
     }
-    if (i == COUNT(table)) {
+    if (i == option_kinds_count) {
         return tell_unknown(parser, name);
     }
     if ((parser->seen >> i & 1) != 0) {
@@ -386,21 +73,21 @@ take_option(parser_t *parser, slice_t name, const slice_t *values,
         return false;
     }
     parser->seen |= UINT64_C(1) << i;
-    if (count == 0 && table[i].alone != NULL) {
-        alone = slice_of(table[i].alone);
+    if (count == 0 && option_kinds[i].alone != NULL) {
+        alone = slice_of(option_kinds[i].alone);
         values = &alone;
         count = 1;
     }
-    if (count == 0 || count > table[i].values_max) {
+    if (count == 0 || count > option_kinds[i].values_max) {
         tell(parser, name, count == 0 ? "needs a value" : "too many values",
              "see pam_sekisho(8)");
         return false;
     }
-    if (table[i].set == set_wipe) {
+    if (option_kinds[i].values_max > 1) {
         parser->options->wipes_count = 0; /* the nearer list replaces it */
     }
     for (uint32_t k = 0; k < count; k++) {
-        const char *cure = table[i].set(parser->options, values[k]);
+        const char *cure = option_kinds[i].set(parser->options, values[k]);
 
         if (cure != NULL) {
             tell(parser, name, "not such a value", cure);
@@ -641,7 +328,7 @@ find_file(parser_t *parser, int argc, const char **argv, const char **path)
         if (!slice_starts(word, SLICE("conf="))) {
             continue;
         }
-        if (*path != NULL || !is_path(slice_from(word, 5)) ||
+        if (*path != NULL || !option_is_path(slice_from(word, 5)) ||
             word.size - 5 >= OPTIONS_PATH_MAX)
         {
             parser->place = "in the line of pam_sekisho.so";
@@ -667,14 +354,14 @@ options_read(pam_handle_t *pamh, const char *service, int argc,
         pam_syslog(pamh, LOG_CRIT, "out of memory");
         return NULL;
     }
-    (void) copy_text(options->prompt, OPTIONS_TEXT_MAX,
+    (void) option_text(options->prompt, OPTIONS_TEXT_MAX,
                      SLICE("One-time code: "));
-    (void) copy_text(options->password_prompt, OPTIONS_TEXT_MAX,
+    (void) option_text(options->password_prompt, OPTIONS_TEXT_MAX,
                      SLICE("Password and one-time code: "));
-    (void) copy_text(options->socket, sizeof(options->socket), SLICE(SOCKET));
-    (void) copy_text(options->emergency, OPTIONS_PATH_MAX,
+    (void) option_text(options->socket, sizeof(options->socket), SLICE(SOCKET));
+    (void) option_text(options->emergency, OPTIONS_PATH_MAX,
                      SLICE(EMERGENCY_FOLDER));
-    (void) copy_text(options->sessions, OPTIONS_PATH_MAX, SLICE(SESSIONS));
+    (void) option_text(options->sessions, OPTIONS_PATH_MAX, SLICE(SESSIONS));
     options->timeout_seconds = 10;
     options->digits = 6;
     options->wipe_from_uid = 1000;

@@ -326,7 +326,7 @@ static const struct {
     {"origin", 1, read_origin},
     {"key", CONFIG_KEYS_MAX, read_key},
     {"policy", 1, read_policy},
-    {"web-user", 8, read_web_user},
+    {"web_user", 8, read_web_user},
     {"journal", 1, read_journal},
     {"reserve", 1, read_reserve},
     {"heartbeat", 1, read_heartbeat},
@@ -418,7 +418,7 @@ check_whole(reader_t *reader, const char *path)
     }
     if (config->web_uids_count == 0) {
         report_add(reader->report, REPORT_WARNING, place,
-                   "no \"web-user\": only root can send records, so nginx "
+                   "no \"web_user\": only root can send records, so nginx "
                    "will refuse every request under audit");
     }
 }

@@ -49,7 +49,7 @@ def make_full(tmp_path, small_disk):
     (disk.path / "trail").mkdir(mode=0o750)
     (tmp_path / "trail").symlink_to(disk.path / "trail")
     daemon = trail_daemon.Daemon(tmp_path, "journal 4m;\nreserve 1m;\n"
-                                 "heartbeat 1s;\nweb-user root;")
+                                 "heartbeat 1s;\nweb_user root;")
     daemon.start()
     disk.fill()
     probe = daemon.front()
@@ -137,7 +137,7 @@ def test_refusals_are_told_to_a_front_end_that_reads_slowly(full):
 def test_repeated_close_of_an_access_is_one(tmp_path):
     """Two workers may close the same access, when the first one died before it
     heard that it had: the second is joined to it, also after a restart."""
-    daemon = trail_daemon.Daemon(tmp_path, "web-user root;")
+    daemon = trail_daemon.Daemon(tmp_path, "web_user root;")
     daemon.start()
     opening = {"event": "access", "id": "ab" * 16, "outcome": 0, "study": "1"}
     close = {"event": "access-end", "open": "ab" * 16, "outcome": 0,

@@ -44,7 +44,7 @@ socket {self.socket};
 trail {self.trail};
 key {self.folder}/key;
 origin test.example/sekisho;
-web-user root;
+web_user root;
 journal 4m;
 reserve 1m;
 {text}

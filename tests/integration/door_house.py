@@ -259,15 +259,12 @@ class House:
         self.pam_module()
         self.run("useradd", "-r", "-d", "/var/lib/sekisho", "-s",
                  "/usr/sbin/nologin", "sekisho")
-        for folder in ("/var/lib/sekisho", "/run/sekisho", "/etc/sekisho"):
+        for folder in ("/var/lib/sekisho", "/run/sekisho", "/etc/sekisho",
+                       "/var/lib/sekisho/otp"):
             self.path(folder).mkdir(mode=0o755, exist_ok=True)
             self.run("chown", "sekisho:sekisho", folder)
         shutil.copy(EXAMPLES / "sekishod.conf",
                     self.path("/etc/sekisho/sekishod.conf"))
-        config = self.path("/etc/sekisho/sekishod.conf")
-        if "\notp_store" not in config.read_text():
-            with config.open("a") as out:
-                out.write("otp_store /var/lib/sekisho/otp.db;\n")
         self.run("sekisho", "trail", "init", user="sekisho")
         self.run("sekisho", "otp", "key")
         self.policy(POLICY)

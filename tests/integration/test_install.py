@@ -44,6 +44,7 @@ def test_everything_is_there_and_nothing_else(installed):
     programs = {f"{PREFIX}/bin/sekisho", f"{PREFIX}/sbin/sekishod"}
     wanted = programs | {
         f"{PREFIX}/lib/nginx/modules/ngx_http_sekisho_module.so",
+        f"{PREFIX}/lib/security/pam_sekisho.so",
         f"{PREFIX}/lib/systemd/system/sekishod.service",
         f"{PREFIX}/lib/systemd/system/sekishod.socket",
         f"{PREFIX}/lib/sysusers.d/sekisho.conf",
@@ -55,8 +56,9 @@ def test_everything_is_there_and_nothing_else(installed):
             "conf-examples/nginx/orthanc.conf"))}
     if shutil.which("scdoc"):
         wanted |= {f"{PREFIX}/share/man/man{page[-1]}/{page}" for page in (
-            "sekisho.1", "sekisho-audit.1", "facilities.conf.5",
-            "sekishod.conf.5", "sekishod.8")}
+            "sekisho.1", "sekisho-audit.1", "sekisho-otp.1",
+            "sekisho-doctor.1", "facilities.conf.5", "sekishod.conf.5",
+            "sekishod.8", "pam_sekisho.8")}
     assert wanted <= left, wanted - left
     # documents and examples are all of theirs
     for path in left - wanted:

@@ -155,8 +155,8 @@ class Daemon:
                        f"origin {self.origin};\n")
             if not re.search(r"^\s*key\b", more, re.M):
                 file.write(f"key {self.key};\n")
-            if not re.search(r"^\s*web-user\b", more, re.M):
-                file.write("web-user www-data;\n")
+            if not re.search(r"^\s*web_user\b", more, re.M):
+                file.write("web_user www-data;\n")
             if not re.search(r"^\s*journal\b", more, re.M):
                 file.write("journal 8m;\nreserve 2m;\n")
             file.write(more + "\n")

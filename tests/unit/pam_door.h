@@ -58,6 +58,8 @@ typedef struct {
     recorded_t recorded[DOOR_QUESTIONS];
     unsigned recorded_count;
     bool refuses_records;
+    const char *emergency; /* folder, "off"; NULL: one that is there */
+    const char *timeout; /* of the module; a minute, as machines are slow */
     /* the person */
     const char *answers[16];
     unsigned answers_used;
@@ -318,6 +320,7 @@ door_new(pam_door_t *door)
     (void) snprintf(door->socket, sizeof(door->socket), "%s/socket",
                     door->folder);
     door_write(door->folder, "pam.conf", "# nothing\n", 0644);
+    door->timeout = "60s";
     door->replies[ASK_VERIFY].verdict = "no";
     door->replies[ASK_LOCK_STATE] = (reply_t){.verdict = "yes",
                                               .state = "enrolled"};
@@ -339,14 +342,15 @@ door_start(pam_door_t *door, const char *service, const char *user,
            const char *options)
 {
     struct pam_conv conversation = {door_conversation, door};
-    char text[16384], line[2048], module[1024];
+    char text[16384], line[2048], module[1024], emergency[DOOR_TEXT];
 
+    (void) snprintf(emergency, sizeof(emergency), "%s/emergency", door->folder);
     (void) snprintf(line, sizeof(line),
                     "[success=done ignore=ignore default=die] %s "
                     "conf=%s/pam.conf socket=%s "
-                    "emergency=%s/emergency sessions=%s/sessions timeout=1s %s",
+                    "emergency=%s sessions=%s/sessions timeout=%s %s",
                     door_module(module), door->folder, door->socket,
-                    door->folder, door->folder, options);
+                    door->folder, door->folder, door->timeout, options);
     (void) snprintf(text, sizeof(text),
                     "auth %s\naccount %s\nsession %s\npassword %s\n"
                     "auth required pam_debug.so auth=acct_expired "

@@ -6,7 +6,7 @@
 
 #include "../../lib/ipc/daemon_config.h"
 
-#define HEAD "origin test.example/sekisho;\nweb-user root;\n"
+#define HEAD "origin test.example/sekisho;\nweb_user root;\n"
 
 typedef struct {
     config_t *config;

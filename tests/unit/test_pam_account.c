@@ -364,7 +364,7 @@ an_entry_in_the_grace_is_counted_once_and_warned_of(void **state)
     assert_int_equal(pam_acct_mgmt(door.pamh, 0), PAM_SUCCESS);
     assert_int_equal(door_count(&door, ASK_GRACE), 1);
     assert_string_equal(door_asked(&door, ASK_GRACE, 0)->left, "3");
-    assert_non_null(strstr(door.shown, "2 more times"));
+    assert_non_null(strstr(door.shown, "are left: 2"));
     (void) pam_setcred(door.pamh, PAM_ESTABLISH_CRED);
     assert_int_equal(door_count(&door, ASK_GRACE), 1);
     door_free(&door);

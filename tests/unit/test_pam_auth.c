@@ -72,6 +72,9 @@ every_other_answer_is_a_no(void **state)
 
         door_new(&door);
         door.replies[ASK_VERIFY] = cases[i].reply;
+        if (cases[i].reply.silent) {
+            door.timeout = "1s";
+        }
         assert_int_equal(enter(&door, "yamada", "", "123456"), cases[i].result);
         door_free(&door);
     }
@@ -221,7 +224,7 @@ enter_with_password(pam_door_t *door, const char *typed, const char *options,
                     "#!/bin/sh\n[ \"$(tr -d '\\0')\" = '%s' ]\n", password);
     door_write(door->folder, "check", script, 0755);
     (void) snprintf(text, sizeof(text),
-                    "auth required %s conf=%s/pam.conf socket=%s timeout=1s "
+                    "auth required %s conf=%s/pam.conf socket=%s timeout=60s "
                     "one-prompt %s\n"
                     "auth required pam_exec.so quiet expose_authtok %s/check\n",
                     door_module(module), door->folder, door->socket, options,

@@ -31,9 +31,6 @@ an_option_that_there_is_not_is_an_error(void **state)
         "=",
         "prompt",
         "onepromt",
-        "timeout=5",
-        "timeout=0s",
-        "timeout=301s",
         "digits=5",
         "digits=9",
         "digits=",
@@ -61,10 +58,7 @@ an_option_that_there_is_not_is_an_error(void **state)
         "wipe=",
         "wipe-from-uid=0",
         "wipe-time=0s",
-        "emergency=here",
-        "sessions=x",
         "digits=6 digits=6",
-        "conf=/etc/passwd",
         "prompt=",
     };
 
@@ -134,6 +128,14 @@ an_error_anywhere_in_the_file_is_an_error(void **state)
         "grace never;",
         "}",
         "include other.conf;",
+        "timeout 5;",
+        "timeout 0s;",
+        "timeout 301s;",
+        "emergency here;",
+        "sessions x;",
+        "socket run/x;",
+        "socket /run/../x;",
+        "emergency /a/..;",
     };
 
     (void) state;
@@ -247,7 +249,44 @@ an_error_of_options_is_a_no_in_every_group(void **state)
     door_free(&door);
 }
 
-UNIT_TESTS(cmocka_unit_test(an_option_that_there_is_not_is_an_error),
+/* conf-examples/pam.conf, for the services that it names and for another. */
+static void
+the_example_is_without_error(void **state)
+{
+    static const char *const services[] = {"sshd", "lightdm", "sudo"};
+    char folder[512], path[1024], *slash, *text;
+    ssize_t n = readlink("/proc/self/exe", folder, sizeof(folder) - 1);
+    FILE *file;
+    size_t size;
+
+    (void) state;
+    assert_true(n > 0);
+    folder[n] = '\0';
+    slash = strrchr(folder, '/');
+    assert_non_null(slash);
+    *slash = '\0';
+    (void) snprintf(path, sizeof(path), "%s/../../../../conf-examples/pam.conf",
+                    folder);
+    file = fopen(path, "r");
+    assert_non_null(file);
+    text = calloc(1, 65536);
+    assert_non_null(text);
+    size = fread(text, 1, 65535, file);
+    assert_true(size > 0);
+    assert_int_equal(fclose(file), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        pam_door_t door;
+
+        door_new(&door);
+        assert_int_equal(enter_with_file(&door, services[i], text),
+                         PAM_SUCCESS);
+        door_free(&door);
+    }
+    free(text);
+}
+
+UNIT_TESTS(cmocka_unit_test(the_example_is_without_error),
+           cmocka_unit_test(an_option_that_there_is_not_is_an_error),
            cmocka_unit_test(every_option_takes_what_the_manual_says),
            cmocka_unit_test(
                the_file_counts_and_its_block_for_the_service_and_then_the_line),

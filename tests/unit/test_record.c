@@ -122,7 +122,7 @@ static void
 decoding_refuses_every_broken_form(void **state)
 {
     static const struct {
-        uint8_t bytes[12];
+        uint8_t bytes[20];
         size_t size;
     } bad[] = {
         {{0}, 1}, /* no room for a head */
