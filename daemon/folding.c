@@ -43,10 +43,51 @@ tell(fold_t *fold, recorder_t *recorder, int64_t now_ms)
 }
 
 static bool
+is_over(int64_t since, int64_t now_ms)
+{
+    return now_ms - since >= FOLDING_SECONDS * 1000 || now_ms < since;
+}
+
+static bool
 is_due(const fold_t *fold, int64_t now_ms)
 {
-    return now_ms - fold->since >= FOLDING_SECONDS * 1000 ||
-           now_ms < fold->since;
+    return is_over(fold->since, now_ms);
+}
+
+bool
+folding_alone(folding_t *folding, slice_t source, int64_t now_ms)
+{
+    fold_source_t *place = &folding->sources[0];
+
+    if (source.size > FOLDING_TEXT) {
+        source.size = FOLDING_TEXT;
+    }
+    for (size_t i = 0; i < FOLDING_MAX; i++) {
+        fold_source_t *other = &folding->sources[i];
+
+        if (slice_equal(kept(&other->source), source)) {
+            place = other;
+            break;
+        }
+        if (other->since < place->since) {
+            place = other;
+        }
+    }
+    if (!slice_equal(kept(&place->source), source) ||
+        is_over(place->since, now_ms)) {
+        *place = (fold_source_t){.since = now_ms};
+        keep(&place->source, source);
+    }
+    if (is_over(folding->since, now_ms)) {
+        folding->since = now_ms;
+        folding->spent = 0;
+    }
+    if (place->spent >= FOLDING_ALONE || folding->spent >= FOLDING_ALONE_ALL) {
+        return false;
+    }
+    place->spent++;
+    folding->spent++;
+    return true;
 }
 
 bool

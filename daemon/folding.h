@@ -27,8 +27,22 @@ typedef struct {
     int64_t since; /* ms: the one that was recorded */
 } fold_t;
 
+/* Refusals of one source that are recorded each by itself, in a minute; and of
+ * all sources together. */
+#define FOLDING_ALONE     30
+#define FOLDING_ALONE_ALL 1000
+
+typedef struct {
+    fold_text_t source;
+    int64_t since; /* ms: its minute began */
+    unsigned spent;
+} fold_source_t;
+
 typedef struct {
     fold_t folds[FOLDING_MAX];
+    fold_source_t sources[FOLDING_MAX];
+    int64_t since;
+    unsigned spent;
 } folding_t;
 
 typedef struct {
@@ -37,6 +51,13 @@ typedef struct {
     bool by_user;       /* else by address */
     slice_t user, address, service;
 } fold_what_t;
+
+/*
+ * True: one more refusal of this source is recorded by itself.  What the answer
+ * depends upon is the source and how often it asked: never whom it asked for,
+ * or why that was refused, since a record takes its time.
+ */
+bool folding_alone(folding_t *folding, slice_t source, int64_t now_ms);
 
 /* True: record it.  False: it was counted. */
 bool folding_take(folding_t *folding, recorder_t *recorder,

@@ -79,17 +79,11 @@ is_counted(verifier_t *verifier, const question_t *question,
     if (strcmp(question->verdict, "yes") == 0) {
         return false;
     }
-    if (question->code_seen) {
-        switch (question->outcome.result) {
-        case OTP_WRONG:
-            return false; /* there are no more than it takes to be locked */
-        case OTP_LOCKED:
-        case OTP_REPLAYED:
-            what.by_user = true;
-            break;
-        default:
-            break;
-        }
+    /* the time that a record takes must tell nobody who is enrolled */
+    if (question->code_seen && question->asker.kind != ASKER_SELF &&
+        folding_alone(&verifier->folding, what.address, now_ms))
+    {
+        return false;
     }
     return !folding_take(&verifier->folding, verifier->recorder, &what, now_ms);
 }

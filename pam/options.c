@@ -355,12 +355,12 @@ options_read(pam_handle_t *pamh, const char *service, int argc,
         return NULL;
     }
     (void) option_text(options->prompt, OPTIONS_TEXT_MAX,
-                     SLICE("One-time code: "));
+                       SLICE("One-time code: "));
     (void) option_text(options->password_prompt, OPTIONS_TEXT_MAX,
-                     SLICE("Password and one-time code: "));
+                       SLICE("Password and one-time code: "));
     (void) option_text(options->socket, sizeof(options->socket), SLICE(SOCKET));
     (void) option_text(options->emergency, OPTIONS_PATH_MAX,
-                     SLICE(EMERGENCY_FOLDER));
+                       SLICE(EMERGENCY_FOLDER));
     (void) option_text(options->sessions, OPTIONS_PATH_MAX, SLICE(SESSIONS));
     options->timeout_seconds = 10;
     options->digits = 6;

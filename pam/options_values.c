@@ -71,7 +71,8 @@ option_is_path(slice_t value)
 static const char *
 set_prompt(options_t *options, slice_t value)
 {
-    return value.size > 0 && option_text(options->prompt, OPTIONS_TEXT_MAX, value)
+    return value.size > 0 &&
+                   option_text(options->prompt, OPTIONS_TEXT_MAX, value)
                ? NULL
                : "write a text of 1 to 159 bytes, as \"Code: \"";
 }
@@ -79,8 +80,8 @@ set_prompt(options_t *options, slice_t value)
 static const char *
 set_password_prompt(options_t *options, slice_t value)
 {
-    return value.size > 0 &&
-                   option_text(options->password_prompt, OPTIONS_TEXT_MAX, value)
+    return value.size > 0 && option_text(options->password_prompt,
+                                         OPTIONS_TEXT_MAX, value)
                ? NULL
                : "write a text of 1 to 159 bytes, as \"Password and code: \"";
 }
@@ -252,7 +253,7 @@ set_wipe(options_t *options, slice_t value)
         return "leave some out: at most 32 are taken";
     }
     if (!is_wipe(value) || !option_text(options->wipes[options->wipes_count],
-                                      OPTIONS_PATH_MAX, slice_from(value, 2)))
+                                        OPTIONS_PATH_MAX, slice_from(value, 2)))
     {
         return "write what is below the home, as ~/Downloads, without . or ..";
     }
@@ -307,4 +308,5 @@ const option_kind_t option_kinds[] = {
     {"wipe-time", NULL, 1, set_wipe_time},
 };
 
-const size_t option_kinds_count = sizeof(option_kinds) / sizeof(option_kinds[0]);
+const size_t option_kinds_count = sizeof(option_kinds) /
+                                  sizeof(option_kinds[0]);

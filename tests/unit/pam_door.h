@@ -58,8 +58,8 @@ typedef struct {
     recorded_t recorded[DOOR_QUESTIONS];
     unsigned recorded_count;
     bool refuses_records;
-    const char *emergency; /* folder, "off"; NULL: one that is there */
-    const char *timeout; /* of the module; a minute, as machines are slow */
+    const char *emergency; /* folder or "off"; NULL: one below ours */
+    const char *timeout;   /* of the module; a minute, as machines are slow */
     /* the person */
     const char *answers[16];
     unsigned answers_used;
@@ -350,7 +350,8 @@ door_start(pam_door_t *door, const char *service, const char *user,
                     "conf=%s/pam.conf socket=%s "
                     "emergency=%s sessions=%s/sessions timeout=%s %s",
                     door_module(module), door->folder, door->socket,
-                    door->folder, door->folder, door->timeout, options);
+                    door->emergency != NULL ? door->emergency : emergency,
+                    door->folder, door->timeout, options);
     (void) snprintf(text, sizeof(text),
                     "auth %s\naccount %s\nsession %s\npassword %s\n"
                     "auth required pam_debug.so auth=acct_expired "
