@@ -158,7 +158,13 @@ code_match(const secret_t *secret, const otp_parameters_t *parameters,
                 code->shape == CODE_DIGITS;
         wipe_bytes(candidate, sizeof(candidate));
         match->replayed |= equal && is_last && window->next > 0;
-        if (!equal || is_last || step < window->next) {
+        if (!equal || is_last) {
+            continue;
+        }
+        if (step < window->next) {
+            /* all that could be right now is before the last one used: that
+             * was used while the clock was ahead, and is nobody's guess */
+            match->early |= window->next > window->first + window->count;
             continue;
         }
         if (step < window->floor) {
