@@ -267,36 +267,62 @@ tell_changed(verify_t *verify, const journal_reader_t *reader,
                  file, place->offset, (unsigned long long) place->index);
 }
 
+/* The entries of a batch that the checkpoint does not cover. */
+static int
+read_batch(verify_t *verify, const journal_batch_t *batch, tail_t *tail)
+{
+    uint64_t skip = batch->place.index < verify->size
+                        ? verify->size - batch->place.index
+                        : 0;
+    int result = tail_payload(tail, batch->payload, skip);
+
+    if (result == 0) {
+        verify->report->unsealed += batch->entries - skip;
+    }
+    return result;
+}
+
 /* Entries of the journal from the checkpoint's size on. */
 static int
 read_journal(verify_t *verify, journal_reader_t *reader, tail_t *tail)
 {
+    const struct timespec moment = {0, 1000 * 1000};
     journal_place_t place;
     journal_batch_t batch;
     journal_result_t found = journal_find(reader, verify->size, &place);
     unsigned tries = 0;
-    int result = 0, later;
+    int later = 0;
 
-    while (found == JOURNAL_BATCH ||
-           (found == JOURNAL_TORN && tries < TORN_TRIES)) {
-        if (found == JOURNAL_TORN) {
-            /* a live writer may be at it just now */
-            const struct timespec moment = {0, 1000 * 1000};
+    while (found != JOURNAL_FAILED && found != JOURNAL_GONE) {
+        bool suspected = later != 0;
 
-            (void) nanosleep(&moment, NULL);
-            tries++;
-        }
         found = journal_next(reader, &place, &batch);
         if (found == JOURNAL_BATCH) {
-            uint64_t skip = batch.place.index < verify->size
-                                ? verify->size - batch.place.index
-                                : 0;
+            int result = read_batch(verify, &batch, tail);
 
-            result = tail_payload(tail, batch.payload, skip);
             if (result != 0) {
                 return result;
             }
-            verify->report->unsealed += batch.entries - skip;
+            later = 0;
+            tries = 0;
+            continue;
+        }
+        /* a live writer may be at it just now */
+        if (found == JOURNAL_TORN && tries < TORN_TRIES) {
+            (void) nanosleep(&moment, NULL);
+            tries++;
+            continue;
+        }
+        if (found == JOURNAL_FAILED || found == JOURNAL_GONE) {
+            break;
+        }
+        later = found == JOURNAL_BROKEN
+                    ? 1
+                    : journal_later(reader, &place, verify->size);
+        /* a live writer may have ended this batch, and written those that
+         * follow, after it was read: it is read once more */
+        if (later == 0 || suspected) {
+            break;
         }
     }
     switch (found) {
@@ -305,23 +331,15 @@ read_journal(verify_t *verify, journal_reader_t *reader, tail_t *tail)
                           strerror(-reader->error));
         return reader->error;
     case JOURNAL_GONE:
-        if (place.index > verify->size) {
-            return -EAGAIN; /* perhaps a live writer was faster */
-        }
-        return 0;
-    case JOURNAL_TORN:
-        tell_torn(verify, reader, &place);
-        break;
+        /* perhaps a live writer was faster */
+        return place.index > verify->size ? -EAGAIN : 0;
     default:
         break;
     }
-    later = found == JOURNAL_BROKEN
-                ? 1
-                : journal_later(reader, &place, verify->size);
     if (later != 0) {
         tell_changed(verify, reader, &place, found, later);
-        verify->report->torn_place[0] = '\0';
-        verify->report->torn_bytes = 0;
+    } else if (found == JOURNAL_TORN) {
+        tell_torn(verify, reader, &place);
     }
     return 0;
 }

@@ -4,6 +4,8 @@ is between them is only counted."""
 import signal
 import threading
 
+import time
+
 import pytest
 
 import audit_place
@@ -218,10 +220,14 @@ def test_where_audit_is_off_nothing_is_recorded(place):
 
 
 def test_reload_goes_on_with_the_zone(place):
-    study = "1.2.3.84"
-    place.get(frame(study))
-    place.nginx.reload()
-    place.get(frame(study, 2))
+    for turn in range(10):
+        study = f"1.2.3.84.{turn}"
+        first = time.monotonic()
+        place.get(frame(study))
+        place.nginx.reload()
+        place.get(frame(study, 2))
+        if time.monotonic() - first < 0.9:
+            break  # else a slow machine has let the first one become idle
     place.daemon.wait("access", study=study)
     close, = place.daemon.wait("access-end", study=study)
     assert (close["requests"], close["instances"]) == (2, 2)
