@@ -48,6 +48,16 @@ typedef bool (*index_told_fn)(void *context, uint64_t done, uint64_t all);
 int index_update(review_index_t *index, trail_reader_t *reader, uint64_t most,
                  index_told_fn told, void *context, uint64_t *taken);
 
+/*
+ * Whether the tables are of this trail: 0, or -ESTALE where they are of another
+ * one, or the trail was rolled back (index_strerror() says which), or another
+ * negative errno.  index_update() asks by itself, a reader should.
+ */
+int index_belongs(review_index_t *index, trail_reader_t *reader);
+
+/* Empties it (INDEX_WRITE): what comes next is made from nothing. */
+int index_clear(review_index_t *index);
+
 /* For queries of one's own: reports, findings. */
 struct sqlite3 *index_handle(review_index_t *index);
 

@@ -16,11 +16,13 @@ MAY = {
     "lib/policy": {"lib/base"},
     "lib/dicom": {"lib/base"},
     "lib/trail": {"lib/base"},
+    "lib/review": {"lib/base", "lib/policy", "lib/trail"},
     "lib/ipc": {"lib/base", "lib/trail"},
-    "tools": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc"},
+    "tools": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/review",
+              "lib/ipc"},
     "modules": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc",
                 "modules"},
-    "daemon": {"lib/base", "lib/policy", "lib/trail", "lib/ipc"},
+    "daemon": {"lib/base", "lib/policy", "lib/trail", "lib/review", "lib/ipc"},
 }
 FOREIGN = re.compile(r"^(ngx_|nginx|security/|pam)", re.I)
 
