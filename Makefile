@@ -81,15 +81,21 @@ $(eval $(call library,fuzz))
 
 # ---- Programs ---------------------------------------------------------------
 
+# `sekisho audit report` carries its page, its texts and Chart.js in itself.
+report_objects := $(addsuffix /tools/report_files.o,build/obj build/sanitize \
+                                                    build/clang)
+$(report_objects): $(wildcard tools/report/*) $(CHART_JS)
+$(report_objects): CFLAGS += $(if $(CHART_JS),-DREPORT_CHARTS='"$(CHART_JS)"')
+
 build/bin/sekisho: $(tool_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(QR_LIBS) \
+	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) $(QR_LIBS) \
 	    $(XML_LIBS) -lcrypt
 
 build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
                             build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(QR_LIBS) \
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) $(QR_LIBS) \
 	    $(XML_LIBS) -lcrypt
 
 # libxml2's headers are system headers, for the one file that reads XML.

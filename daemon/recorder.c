@@ -112,7 +112,9 @@ recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
     }
     new_id(id);
     record->values[RECORD_ID] = slice_of(id);
-    record->values[RECORD_TIME] = (slice_t){time, record_time(now_ms, time)};
+    record->values[RECORD_TIME] = (slice_t){
+        time, record_time(recorder->times_ms != 0 ? recorder->times_ms : now_ms,
+                          time)};
     record->values[RECORD_EVENT] = slice_of(record_event_name(event));
     if (record->values[RECORD_OUTCOME].size == 0) {
         record->values[RECORD_OUTCOME] = SLICE("0");
@@ -126,14 +128,22 @@ recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
 
 /* The front end's time, unless its clock is plainly not ours. */
 static void
-check_time(record_t *record, int64_t now_ms, char time[RECORD_TIME_TEXT_MAX])
+check_time(recorder_t *recorder, record_t *record, int64_t now_ms,
+           char time[RECORD_TIME_TEXT_MAX])
 {
     slice_t text = record->values[RECORD_TIME];
     int64_t seconds;
-    bool local;
+    bool local,
+        read = text.size == 24 && clock_parse(text, &seconds, &local) && !local;
 
-    if (text.size != 24 || !clock_parse(text, &seconds, &local) || local ||
-        llabs(seconds * 1000 - now_ms) > CLOCK_SKEW_MAX_MS + 1000)
+    if (recorder->times_ms != 0) {
+        if (read && seconds * 1000 > recorder->times_ms) {
+            recorder->times_ms = seconds * 1000;
+        }
+        now_ms = recorder->times_ms; /* for what bears no time */
+    }
+    if (!read || (recorder->times_ms == 0 &&
+                  llabs(seconds * 1000 - now_ms) > CLOCK_SKEW_MAX_MS + 1000))
     {
         record->values[RECORD_TIME] = (slice_t){time,
                                                 record_time(now_ms, time)};
@@ -360,7 +370,7 @@ recorder_take(recorder_t *recorder, front_t *front, uint64_t number,
         join_opening(event, record, id);
         event = EVENT_ACCESS_JOINED;
     }
-    check_time(record, now_ms, time);
+    check_time(recorder, record, now_ms, time);
     complete(recorder, front, number, record, &text);
     add_entry(recorder, front, number, event, record);
     recorder->received++;

@@ -49,8 +49,13 @@ typedef enum {
  * Opens the trail and reads its end, so that duplicates are known and openings
  * that nobody closed are not forgotten.  `now` is Unix milliseconds.  NULL,
  * with what to do on stderr through the log.
+ *
+ * `times_from_ms` is 0, or, for made-up trails alone (--accept-times), when the
+ * records' own clock begins: front ends' times are then taken as they are, and
+ * the daemon's own records bear the latest of them.  Heartbeats say so.
  */
-recorder_t *recorder_open(const config_t *config, int64_t now_ms);
+recorder_t *recorder_open(const config_t *config, int64_t now_ms,
+                          int64_t times_from_ms);
 
 /* Records the stop, commits, signs a last checkpoint and frees everything. */
 void recorder_close(recorder_t *recorder, int64_t now_ms);

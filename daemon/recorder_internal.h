@@ -47,6 +47,8 @@ struct recorder_s {
     bool security;            /* a record in the batch asks for a checkpoint */
     uint64_t since_heartbeat; /* records */
 
+    int64_t times_ms; /* --accept-times: the latest time so far; 0: off */
+
     int64_t limited_until; /* ordinary records are refused; 0: no */
     int64_t heartbeat;     /* ms, the last one */
     char reason[800];      /* of the last refusals */

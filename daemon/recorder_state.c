@@ -174,6 +174,10 @@ heartbeat(recorder_t *recorder, int64_t now_ms)
                         (unsigned long long) status.size);
         record.values[RECORD_TREE_SIZE] = slice_of(tree);
         put_clock(&record, error);
+        if (recorder->times_ms != 0) {
+            record.values[RECORD_NOTE] = SLICE(
+                "--accept-times: times are the front ends' own");
+        }
         put_policy(recorder, &record, version);
         recorder_own(recorder, EVENT_HEARTBEAT, &record, now_ms);
         /* more front ends than one record has room for: another record */
@@ -409,7 +413,7 @@ set_batch_size(recorder_t *recorder)
 }
 
 recorder_t *
-recorder_open(const config_t *config, int64_t now_ms)
+recorder_open(const config_t *config, int64_t now_ms, int64_t times_from_ms)
 {
     recorder_t *recorder = calloc(1, sizeof(*recorder));
     bool ready;
@@ -419,6 +423,7 @@ recorder_open(const config_t *config, int64_t now_ms)
         return NULL;
     }
     recorder->config = config;
+    recorder->times_ms = times_from_ms;
     recorder->lines = malloc(BATCH_BYTES_MAX);
     recorder->fronts = table_new();
     ready = openings_init(&recorder->openings) && recorder->lines != NULL &&
@@ -489,4 +494,7 @@ recorder_report(const recorder_t *recorder, json_t *json, int64_t now_ms)
     json_int(json, "open_accesses",
              (int64_t) table_count(recorder->openings.by_id));
     json_int(json, "heartbeat_age_ms", now_ms - recorder->heartbeat);
+    if (recorder->times_ms != 0) {
+        json_bool(json, "accept_times", true);
+    }
 }

@@ -13,7 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../lib/base/clock.h"
 #include "../lib/ipc/daemon_config.h"
+#include "indexer.h"
 #include "log.h"
 #include "recorder.h"
 #include "server.h"
@@ -26,6 +28,8 @@ typedef struct {
     config_t *config;
     recorder_t *recorder;
     server_t *server;
+    indexer_t *indexer;
+    int64_t times_from_ms; /* --accept-times; 0: off */
 } daemon_t;
 
 static int64_t
@@ -139,6 +143,7 @@ on_reload(evutil_socket_t signal, short what, void *context)
     }
     recorder_configure(self->recorder, config);
     server_configure(self->server, config);
+    indexer_configure(self->indexer, config);
     config_free(self->config);
     self->config = config;
     log_line(LOG_NOTICE, "configuration reloaded");
@@ -147,7 +152,12 @@ on_reload(evutil_socket_t signal, short what, void *context)
 static int
 serve(daemon_t *self, int inherited)
 {
-    self->recorder = recorder_open(self->config, now_ms());
+    if (self->times_from_ms != 0) {
+        log_line(LOG_WARNING,
+                 "--accept-times: the records' times are what front ends say, "
+                 "however wrong; this trail proves nothing of when");
+    }
+    self->recorder = recorder_open(self->config, now_ms(), self->times_from_ms);
     if (self->recorder == NULL) {
         return EXIT_FAILURE;
     }
@@ -157,12 +167,15 @@ serve(daemon_t *self, int inherited)
         recorder_close(self->recorder, now_ms());
         return EXIT_FAILURE;
     }
+    self->indexer = indexer_open(self->base, self->path, self->config);
+    server_set_indexer(self->server, self->indexer);
     log_line(LOG_NOTICE, "sekishod %s: recording to %s", SEKISHO_VERSION,
              self->config->trail);
     notify("READY=1");
     (void) event_base_dispatch(self->base);
     notify("STOPPING=1");
     server_close(self->server);
+    indexer_close(self->indexer);
     recorder_close(self->recorder, now_ms());
     return EXIT_SUCCESS;
 }
@@ -205,6 +218,18 @@ run(daemon_t *self)
     return status;
 }
 
+/* Unix milliseconds; 0 for what is no time. */
+static int64_t
+clock_argument(const char *text)
+{
+    int64_t seconds;
+    bool local;
+
+    return clock_parse(slice_of(text), &seconds, &local) && !local
+               ? seconds * 1000
+               : 0;
+}
+
 static void
 usage(FILE *out)
 {
@@ -214,6 +239,9 @@ usage(FILE *out)
                    "see sekishod(8).\n\n"
                    "  --config FILE    default " CONFIG_FILE "\n"
                    "  --check-config   say what is wrong with it, and stop\n"
+                   "  --accept-times TIME\n"
+                   "                   for made-up trails alone: take front "
+                   "ends' times as they are\n"
                    "  --version\n"
                    "  --help\n");
 }
@@ -223,12 +251,14 @@ main(int argc, char **argv)
 {
     static const struct option options[] = {
         {"config", required_argument, NULL, 'c'},
+        {"indexer", no_argument, NULL, 'i'}, /* what the daemon starts itself */
         {"check-config", no_argument, NULL, 't'},
+        {"accept-times", required_argument, NULL, 'a'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
     daemon_t self = {.path = CONFIG_FILE};
-    bool check = false;
+    bool check = false, indexer = false;
     report_t *report;
     int option, status;
 
@@ -239,6 +269,19 @@ main(int argc, char **argv)
             break;
         case 't':
             check = true;
+            break;
+        case 'i':
+            indexer = true;
+            break;
+        case 'a':
+            self.times_from_ms = clock_argument(optarg);
+            if (self.times_from_ms <= 0) {
+                (void) fprintf(stderr,
+                               "sekishod: --accept-times: \"%s\" is "
+                               "no time such as 2026-10-01T00:00:00Z\n",
+                               optarg);
+                return 2;
+            }
             break;
         case 'v':
             (void) printf("sekishod %s\n", SEKISHO_VERSION);
@@ -275,6 +318,8 @@ main(int argc, char **argv)
         (void) printf("%s: no errors, %u warnings\n", self.path,
                       report_warnings(report));
         status = EXIT_SUCCESS;
+    } else if (indexer) {
+        status = indexer_run(self.config);
     } else {
         status = run(&self);
     }

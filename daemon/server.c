@@ -59,6 +59,7 @@ struct server_s {
     unsigned peers_count;
     uint64_t cut_off; /* peers, for what they sent */
     uint8_t packet[MESSAGE_SIZE_MAX];
+    const indexer_t *indexer; /* NULL: none */
 };
 
 static int64_t
@@ -327,6 +328,7 @@ send_report(peer_t *peer)
     json_int(&json, "cut_off", (int64_t) server->cut_off);
     recorder_report(server->recorder, &json, now_ms());
     verifier_report(server->verifier, &json);
+    indexer_report(server->indexer, &json);
     json_end_object(&json);
     text = json_result(&json);
     (void) peer_send(peer, bytes,
@@ -712,4 +714,10 @@ server_close(server_t *server)
         (void) unlink(server->path);
     }
     free(server);
+}
+
+void
+server_set_indexer(server_t *server, const indexer_t *indexer)
+{
+    server->indexer = indexer;
 }

@@ -7,6 +7,7 @@
 
 #include <event2/event.h>
 
+#include "indexer.h"
 #include "recorder.h"
 
 typedef struct server_s server_t;
@@ -22,5 +23,8 @@ server_t *server_open(struct event_base *base, recorder_t *recorder,
 void server_close(server_t *server);
 
 void server_configure(server_t *server, const config_t *config);
+
+/* Whose state reports tell, too; NULL: of nobody. */
+void server_set_indexer(server_t *server, const indexer_t *indexer);
 
 #endif

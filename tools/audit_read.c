@@ -25,7 +25,8 @@ static bool
 is_query(const char *name)
 {
     static const char *const others[] = {"--config", "--trail",      "--socket",
-                                         "--note",   "--unrecorded", "-o"};
+                                         "--note",   "--unrecorded", "-o",
+                                         "--index"};
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (strcmp(name, others[i]) == 0) {

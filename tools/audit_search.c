@@ -1,11 +1,17 @@
-/* `sekisho audit search`: the records that match, without an index. */
+/*
+ * `sekisho audit search`: the records that match.
+ *
+ * With an index the entries that may match come from it, and what is behind its
+ * size from the trail; without one, all from the trail.  In both cases it is the
+ * trail's own line that decides and is printed.
+ */
 
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
 
 #include "../lib/base/clock.h"
-#include "audit_tools.h"
+#include "audit_resolve.h"
 
 /* Records are in the order of their arrival; their times are the front ends',
  * which the daemon corrects where they differ from its own by more. */
@@ -17,8 +23,13 @@ typedef struct {
     listing_t list;
     uint64_t limit;
     uint64_t found;
-    uint64_t from; /* entries to look at; the end may grow meanwhile */
-    uint64_t to;   /* UINT64_MAX: to the end */
+    uint64_t from;         /* entries to look at; the end may grow meanwhile */
+    uint64_t to;           /* UINT64_MAX: to the end */
+    uint64_t size;         /* of the tree that the answer is about */
+    review_index_t *index; /* NULL: none */
+    bool by_patient;
+    resolver_t resolver;
+    candidates_t candidates;
 } search_t;
 
 /* Unix seconds of a sealed entry; 1, 0 for none, or a negative errno. */
@@ -93,22 +104,143 @@ find_span(search_t *search)
 }
 
 
-static void
+static int
 look_at(search_t *search, uint64_t index, slice_t entry)
 {
     record_t record;
+    bool matches = true;
+    int error = 0;
 
-    if (!filter_may_match(&search->list.filter, entry)) {
-        return;
+    /* what is no record of ours is nothing that a search could miss */
+    if (!filter_may_match(&search->list.filter, entry) ||
+        !record_parse(entry, &record, search->list.printer.buffer) ||
+        !filter_matches(&search->list.filter, &record))
+    {
+        return 0;
     }
-    if (!record_parse(entry, &record, search->list.printer.buffer)) {
-        /* no record of ours: nothing that a search could miss */
-        return;
+    if (search->by_patient) {
+        error = resolver_matches(&search->resolver, &record, &matches);
     }
-    if (filter_matches(&search->list.filter, &record)) {
+    if (error == 0 && matches) {
         printer_entry(&search->list.printer, index, entry, &record);
         search->found++;
     }
+    return error;
+}
+
+
+static int
+index_problem(search_t *search, int error)
+{
+    return fail(search->list.command, "%s: try again with --full",
+                error == -EIO ? "the index cannot be read" : strerror(-error));
+}
+
+
+/* Takes in whose studies they are, from an entry on to the end. */
+static int
+resolve(search_t *search, uint64_t from)
+{
+    _cleanup_(cleanup_scan) trail_scan_t *scan = NULL;
+    progress_t progress;
+    record_t record;
+    uint64_t index;
+    slice_t entry;
+    bool changed;
+    int error = 0, result = trail_scan_open(search->list.reader, from, &scan);
+
+    progress_begin(&progress, "resolved");
+    while (error == 0 && result >= 0 &&
+           (result = trail_scan_next(scan, &index, &entry)) == 1)
+    {
+        if (index % PROGRESS_STEP == 0) {
+            progress_tell(&progress, index - from, search->size - from);
+        }
+        if (memmem(entry.data, entry.size, "\"patient\":", 10) == NULL ||
+            memmem(entry.data, entry.size, "\"study\":", 8) == NULL ||
+            !record_parse(entry, &record, search->list.printer.buffer))
+        {
+            continue;
+        }
+        error = resolver_note(&search->resolver, &record, &changed);
+        if (error == 0 && changed && search->index != NULL) {
+            error = candidates_of_study(&search->candidates, search->index,
+                                        record.values[RECORD_STUDY]);
+        }
+    }
+    progress_end(&progress);
+    if (error < 0) {
+        return index_problem(search, error);
+    }
+    return result < 0 ? fail(search->list.command, "%s",
+                             trail_reader_problem(search->list.reader))
+                      : STATUS_OK;
+}
+
+
+/* What the index names, up to its size. */
+static int
+look_up(search_t *search)
+{
+    uint64_t end = index_size(search->index);
+    int error;
+
+    end = search->to < end ? search->to : end;
+    error = search->by_patient
+                ? candidates_of_patient(&search->candidates, search->index,
+                                        search->resolver.patient)
+                : candidates_of_filter(&search->candidates, search->index,
+                                       &search->list.filter, search->from, end);
+    if (error < 0) {
+        return index_problem(search, error);
+    }
+    candidates_sort(&search->candidates);
+    for (size_t i = 0; i < search->candidates.count &&
+                       search->found < search->limit && ferror(stdout) == 0;
+         i++)
+    {
+        uint64_t number = search->candidates.numbers[i];
+        slice_t entry;
+
+        if (number < search->from || number >= end) {
+            continue;
+        }
+        error = trail_reader_entry(search->list.reader, number, &entry);
+        if (error < 0) {
+            return fail(search->list.command, "%s",
+                        trail_reader_problem(search->list.reader));
+        }
+        error = look_at(search, number, entry);
+        if (error < 0) {
+            return index_problem(search, error);
+        }
+    }
+    search->from = search->from > end ? search->from : end;
+    return STATUS_OK;
+}
+
+
+/* --patient is a question about studies, too: it leaves the filter. */
+static int
+take_patient(search_t *search)
+{
+    filter_t *filter = &search->list.filter;
+
+    for (unsigned i = 0; i < filter->count; i++) {
+        if (filter->terms[i].field != RECORD_PATIENT) {
+            continue;
+        }
+        if (resolver_make(&search->resolver, filter->terms[i].value,
+                          search->index) < 0) {
+            return fail(search->list.command, "no random numbers");
+        }
+        search->by_patient = true;
+        filter->count--;
+        memmove(&filter->terms[i], &filter->terms[i + 1],
+                (filter->count - i) * sizeof(filter->terms[0]));
+        break;
+    }
+    return STATUS_OK;
 }
 
 
@@ -122,13 +254,18 @@ scan(search_t *search)
     int result = trail_scan_open(search->list.reader, search->from, &scan);
 
     size = trail_reader_checkpoint(search->list.reader)->size;
-    all = (search->to < size ? search->to : size) - search->from;
+    all = search->to < size ? search->to : size;
+    all = all > search->from ? all - search->from : 0;
     progress_begin(&progress, "searched");
     while (result >= 0 && search->found < search->limit &&
            (result = trail_scan_next(scan, &index, &entry)) == 1 &&
            index < search->to)
     {
-        look_at(search, index, entry);
+        search->size = index >= search->size ? index + 1 : search->size;
+        if (look_at(search, index, entry) < 0) {
+            progress_end(&progress);
+            return fail(search->list.command, "out of memory");
+        }
         if (index % PROGRESS_STEP == 0) {
             progress_tell(&progress, index - search->from, all);
             if (ferror(stdout) != 0) {
@@ -165,6 +302,53 @@ take_limit(const arguments_t *arguments, uint64_t *limit)
 }
 
 
+/* On standard error: standard output is for records alone. */
+static void
+tell_size(const search_t *search)
+{
+    char text[COUNT_TEXT_MAX], found[COUNT_TEXT_MAX];
+
+    fprintf(stderr, "%s found; holds at tree size %s\n",
+            count_text(search->found, found), count_text(search->size, text));
+}
+
+
+/* By the index, if there is one that helps, then the rest of the trail. */
+static int
+search_all(const arguments_t *arguments, search_t *search, const place_t *place)
+{
+    char why[256];
+
+    search->size = trail_reader_checkpoint(search->list.reader)->size;
+    if (index_find(arguments, place, search->list.reader, &search->index,
+                   why) != STATUS_OK ||
+        take_patient(search) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    if (search->by_patient &&
+        resolve(search,
+                search->index == NULL ? 0 : index_size(search->index)) !=
+            STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    if (search->index != NULL && !search->list.filter.heartbeats &&
+        (search->by_patient || candidates_help(&search->list.filter)) &&
+        look_up(search) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    if (search->found < search->limit && search->from < search->to &&
+        scan(search) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    tell_size(search);
+    return STATUS_OK;
+}
+
+
 static int
 run_search(const arguments_t *arguments, search_t *search)
 {
@@ -186,7 +370,7 @@ run_search(const arguments_t *arguments, search_t *search)
     if (search->list.printer.format == FORMAT_CSV) {
         printer_begin(&search->list.printer);
     }
-    if (scan(search) != STATUS_OK) {
+    if (search_all(arguments, search, &search->list.place) != STATUS_OK) {
         return STATUS_ERROR;
     }
     return search->found > 0 ? STATUS_OK : STATUS_NO;
@@ -199,6 +383,11 @@ search(const arguments_t *arguments)
     search_t search = {.list = {.reader = NULL}};
     int status = run_search(arguments, &search);
 
+    index_close(search.index);
+    if (search.by_patient) {
+        resolver_free(&search.resolver);
+    }
+    candidates_free(&search.candidates);
     listing_close(&search.list);
     return status;
 }
@@ -212,7 +401,9 @@ static const option_t search_options[] = {
     {"--user", "NAME", "Of this user."},
     {"--facility", "ID", "Of this facility."},
     {"--address", "ADDRESS", "From this address."},
-    {"--patient", "ID", "Of this patient."},
+    {"--patient", "ID",
+     "Of this patient, also where only a study of his was named, as far as the "
+     "trail knows whose it is, or learned it later."},
     {"--study", "UID", "Of this study."},
     {"--event", "EVENT", "Of this event, as access or denied."},
     {"--outcome", "OUTCOME", "success, failure, or the number."},
@@ -226,6 +417,7 @@ static const option_t search_options[] = {
     {"--limit", "N", "The first N only."},
     {"--json", NULL, "Print the trail's own lines."},
     {"--csv", NULL, "Print a table for spreadsheets, with all fields."},
+    INDEX_OPTION,
     TRAIL_OPTION,
     CONFIG_OPTION,
     SOCKET_OPTION,
@@ -240,7 +432,10 @@ const command_t audit_search_command = {
     .summary = "Search the trail.",
     .details = "Prints the records for which all that is given holds, oldest "
                "first. A value must be the whole value. The search itself is "
-               "recorded.\n\n"
+               "recorded. With the index that sekishod keeps (\"audit "
+               "index\") it need not read the whole trail; the answer is the "
+               "same without. The last line, on standard error, says at which "
+               "size of the trail it holds.\n\n"
                "Exit status: 0 found; 1 nothing found; 2 error.",
     .options = search_options,
     .run = search,

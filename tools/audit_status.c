@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "audit_findings.h"
 #include "audit_policy.h"
 
 /* A value in the daemon's report, a flat object that our own writer made: text
@@ -48,6 +49,8 @@ typedef struct {
     char origin[NOTE_NAME_MAX + 1];
     trail_problem_t problem; /* of the folder */
     policy_state_t policy;
+    bool reviews_known; /* the index tells */
+    review_state_t review;
 } status_t;
 
 static int
@@ -66,8 +69,32 @@ ask_daemon(const char *command, const place_t *place, status_t *status)
 }
 
 
+/* What is not known of reviews is no reason to tell nothing of the trail. */
 static void
-look_at_folder(const place_t *place, status_t *status)
+look_at_reviews(const arguments_t *arguments, const place_t *place,
+                trail_reader_t *reader, status_t *status)
+{
+    _cleanup_(cleanup_index) review_index_t *index = NULL;
+    findings_settings_t settings;
+    char why[256];
+
+    if (settings_find(arguments, &settings) != STATUS_OK) {
+        findings_defaults(&settings);
+    }
+    if (index_find(arguments, place, reader, &index, why) == STATUS_OK &&
+        index != NULL)
+    {
+        status->reviews_known = review_state(index_handle(index), reader,
+                                             &settings,
+                                             (int64_t) time(NULL) * 1000,
+                                             &status->review, why) == 0;
+    }
+}
+
+
+static void
+look_at_folder(const arguments_t *arguments, const place_t *place,
+               status_t *status)
 {
     _cleanup_(cleanup_reader) trail_reader_t *reader = NULL;
     _cleanup_(cleanup_free) char *path = NULL;
@@ -88,6 +115,7 @@ look_at_folder(const place_t *place, status_t *status)
     } else if (stat(path, &st) == 0) {
         status->age_seconds = (int64_t) time(NULL) - (int64_t) st.st_mtime;
     }
+    look_at_reviews(arguments, place, reader, status);
 }
 
 
@@ -128,6 +156,30 @@ number(const status_t *status, const char *name, char text[COUNT_TEXT_MAX])
 }
 
 
+/* The index hurts nobody but who searches: it changes no exit status. */
+static void
+print_index(slice_t report)
+{
+    slice_t path = report_value(report, "index");
+    slice_t state = report_value(report, "index_state");
+    slice_t problem = report_value(report, "index_problem");
+    slice_t size = report_value(report, "index_size");
+
+    if (path.size == 0) {
+        return; /* an older daemon */
+    }
+    if (slice_is(path, "off")) {
+        print_row("index", "off");
+    } else if (slice_is(state, "running")) {
+        print_row("index", "%.*s, holds at tree size %.*s", SLICE_ARG(path),
+                  SLICE_ARG(size));
+    } else {
+        print_row("index", "%.*s, not kept up to date: %.*s", SLICE_ARG(path),
+                  SLICE_ARG(problem));
+    }
+}
+
+
 static void
 print_daemon(const status_t *status)
 {
@@ -147,15 +199,63 @@ print_daemon(const status_t *status)
     if (problem.size > 0) {
         print_row("problem", "%.*s", SLICE_ARG(problem));
     }
+    if (slice_is(report_value(report, "accept_times"), "true")) {
+        print_row("times", "made up: the daemon runs with --accept-times");
+    }
     print_row("front ends", "%s, %s connected", number(status, "front_ends", a),
               number(status, "peers", b));
     print_row("accesses", "%s open", number(status, "open_accesses", a));
     print_row("records", "%s received since the start, %s refused",
               number(status, "received", a), number(status, "refused", b));
+    print_index(report);
     print_row("waiting", "%s bytes of %s in the journal",
               number(status, "journal_used", a),
               number(status, "journal_bytes", b));
     print_row("peers", "%s cut off", number(status, "cut_off", a));
+}
+
+
+static void
+print_review(const review_state_t *review)
+{
+    char due[CLOCK_TEXT_MAX], last[CLOCK_TEXT_MAX], number[COUNT_TEXT_MAX];
+
+    if (review->any) {
+        print_row("last review", "%s by %s, %s records ago",
+                  day_text(review_day(review->time_ms), last), review->user,
+                  count_text(review->new_entries, number));
+    } else {
+        print_row("last review", "none so far");
+    }
+    printf("%-12s %s, ", "next review", day_text(review->due_day, due));
+    if (review->overdue) {
+        printf("%soverdue%s by %d day%s\n", style_on(stdout, STYLE_BAD),
+               style_off(stdout, STYLE_BAD), review->days_overdue,
+               review->days_overdue == 1 ? "" : "s");
+    } else {
+        printf("not overdue\n");
+    }
+}
+
+
+static void
+print_review_json(json_t *json, const review_state_t *review)
+{
+    char day[CLOCK_TEXT_MAX], text[RECORD_TIME_TEXT_MAX];
+
+    json_object(json, "review");
+    if (review->any) {
+        (void) record_time(review->time_ms, text);
+        json_string(json, "time", text);
+        json_string(json, "user", review->user);
+        json_int(json, "entry", (int64_t) review->number);
+        json_int(json, "tree_size", (int64_t) review->tree_size);
+    }
+    json_int(json, "new_entries", (int64_t) review->new_entries);
+    json_string(json, "due", day_text(review->due_day, day));
+    json_bool(json, "overdue", review->overdue);
+    json_int(json, "days_overdue", review->days_overdue);
+    json_end_object(json);
 }
 
 
@@ -182,6 +282,9 @@ print_status(const place_t *place, const status_t *status)
     if (status->policy.known) {
         printf("%-12s ", "policy");
         policy_state_print(&status->policy, stdout);
+    }
+    if (status->reviews_known) {
+        print_review(&status->review);
     }
     if (status->report != NULL) {
         print_daemon(status);
@@ -222,6 +325,9 @@ print_status_json(const char *command, const place_t *place,
             json_null(&json, "recorded_policy");
         }
     }
+    if (status->reviews_known) {
+        print_review_json(&json, &status->review);
+    }
     if (status->report == NULL) {
         json_null(&json, "daemon");
     }
@@ -253,7 +359,7 @@ status(const arguments_t *arguments)
         free(status.report);
         return STATUS_ERROR;
     }
-    look_at_folder(&place, &status);
+    look_at_folder(arguments, &place, &status);
     if (option_given(arguments, "--json")) {
         (void) print_status_json(command, &place, &status);
     } else {

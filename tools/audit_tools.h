@@ -25,7 +25,7 @@
 
 extern const command_t audit_tail_command, audit_search_command,
     audit_show_command, audit_verify_command, audit_prove_command,
-    audit_checkpoint_command, audit_status_command;
+    audit_checkpoint_command, audit_status_command, audit_report_command;
 
 /* ---- Opening the trail, and telling the daemon (audit_read.c) ------------ */
 

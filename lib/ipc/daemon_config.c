@@ -91,6 +91,14 @@ read_policy(reader_t *reader, const conf_directive_t *directive)
 }
 
 static void
+read_index(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->index = slice_is(directive->words[1].text, "off")
+                                ? NULL
+                                : absolute_path(reader, directive, 1);
+}
+
+static void
 read_origin(reader_t *reader, const conf_directive_t *directive)
 {
     reader->config->origin = directive->words[1].text;
@@ -346,7 +354,19 @@ static const struct {
     {"otp_source_lock_at", 1, read_rule},
     {"otp_source_forget", 1, read_rule},
     {"otp_clock_back", 1, read_rule},
+    {"index", 1, read_index},
 };
+
+static bool
+index_said(const conf_directive_t *const seen[COUNT(directives)])
+{
+    for (size_t i = 0; i < COUNT(directives); i++) {
+        if (directives[i].read == read_index) {
+            return seen[i] != NULL;
+        }
+    }
+    return false;
+}
 
 static void
 tell_unknown(reader_t *reader, const conf_directive_t *directive)
@@ -390,6 +410,32 @@ read_directive(reader_t *reader, const conf_directive_t *directive,
         return;
     }
     tell_unknown(reader, directive);
+}
+
+/* audit.db beside the trail's folder. */
+static const char *
+index_beside(reader_t *reader)
+{
+    static const char name[] = "audit.db";
+    const char *trail = reader->config->trail;
+    size_t size = strlen(trail);
+    char *path;
+
+    while (size > 1 && trail[size - 1] == '/') {
+        size--;
+    }
+    while (size > 0 && trail[size - 1] != '/') {
+        size--;
+    }
+    path = conf_alloc(reader->config->conf, size + sizeof(name));
+    if (path == NULL) {
+        report_add(reader->report, REPORT_ERROR, (report_place_t){.file = NULL},
+                   "out of memory");
+        return NULL;
+    }
+    memcpy(path, trail, size);
+    memcpy(path + size, name, sizeof(name));
+    return path;
 }
 
 static void
@@ -457,6 +503,9 @@ config_read(const char *path, report_t *report)
     }
     for (; first != NULL; first = first->next) {
         read_directive(&reader, first, seen);
+    }
+    if (!index_said(seen)) {
+        config->index = index_beside(&reader);
     }
     check_whole(&reader, path);
     if (report_errors(report) != 0) {

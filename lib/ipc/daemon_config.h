@@ -31,6 +31,7 @@ typedef struct {
     const char *policy; /* image whose version heartbeats tell; may be NULL */
     uid_t web_uids[CONFIG_WEB_UIDS_MAX]; /* may send records of the web */
     unsigned web_uids_count;
+    const char *index; /* audit.db; NULL: off */
     uint64_t journal_bytes;
     uint64_t reserve_bytes;
     uint64_t heartbeat_seconds;

@@ -2,7 +2,8 @@
 
 typedef struct {
     slice_t rest;
-    char *buffer; /* where unescaped text goes; moves on */
+    char *buffer;  /* where unescaped text goes; moves on */
+    unsigned next; /* the field behind the last one: lines keep the order */
 } reader_t;
 
 static bool
@@ -183,6 +184,19 @@ take_cut(reader_t *reader, record_t *record)
     return take(reader, ']');
 }
 
+/* record_field_find(), from where the last one was found. */
+static record_field_t
+find_field(reader_t *reader, slice_t name)
+{
+    for (unsigned i = reader->next; i < RECORD_FIELDS; i++) {
+        if (slice_is(name, record_field_name((record_field_t) i))) {
+            reader->next = i + 1;
+            return (record_field_t) i;
+        }
+    }
+    return record_field_find(name);
+}
+
 static bool
 take_member(reader_t *reader, record_t *record)
 {
@@ -200,7 +214,7 @@ take_member(reader_t *reader, record_t *record)
     if (quoted ? !take_string(reader, &value) : !take_number(reader, &value)) {
         return false;
     }
-    field = record_field_find(name);
+    field = find_field(reader, name);
     if (field == RECORD_FIELDS) {
         return true;
     }

@@ -15,6 +15,7 @@
 #include "../common/ngx_http_sekisho_dicom.h"
 #include "../facility/ngx_http_facility.h"
 #include "../../lib/base/siphash.h"
+#include "../../lib/dicom/learn.h"
 
 #define NGX_HTTP_AUDIT_STUDY   0
 #define NGX_HTTP_AUDIT_REQUEST 1
@@ -140,6 +141,20 @@ typedef struct {
     ngx_atomic_t held;    /* requests */
 } ngx_http_audit_worker_t;
 
+typedef enum {
+    NGX_HTTP_AUDIT_LINK_FREE = 0,
+    NGX_HTTP_AUDIT_LINK_WANTED, /* asked for, and not known */
+    NGX_HTTP_AUDIT_LINK_KNOWN
+} ngx_http_audit_link_e;
+
+/* What a series or instance belongs to, by Orthanc's ids. */
+typedef struct {
+    uint8_t child[ORTHANC_ID_BYTES];
+    uint8_t parent[ORTHANC_ID_BYTES];
+    uint8_t state;     /* ngx_http_audit_link_e */
+    uint8_t to_series; /* `parent` is a series; else a study */
+} ngx_http_audit_link_t;
+
 typedef struct {
     uint64_t magic;
     uint32_t layout;
@@ -165,6 +180,13 @@ typedef struct {
 
     ngx_http_audit_place_t *facilities;
 
+    /* what answers told: hashes of it, and what belongs to what */
+    ngx_uint_t told_mask;
+    uint64_t *told;
+    ngx_uint_t links_mask;
+    ngx_http_audit_link_t *links;
+    ngx_uint_t learn_turn; /* who goes next when a place is needed */
+
     /* served without a record, not told yet */
     uint64_t lost;
     uint64_t lost_ends;
@@ -178,6 +200,11 @@ typedef struct {
     ngx_atomic_t holds;      /* requests that waited */
     ngx_atomic_t counted;    /* requests that were only counted */
     ngx_atomic_t denials;    /* audit-unavailable */
+
+    ngx_atomic_t learn_answers; /* that were read */
+    ngx_atomic_t learn_unread;  /* compressed, or not understood */
+    ngx_atomic_t learned;       /* records of it */
+    ngx_atomic_t learned_lost;  /* … that there was no room for */
 
     ngx_http_audit_worker_t workers[NGX_HTTP_AUDIT_WORKERS];
     ngx_http_sekisho_stats_t stats;
@@ -211,6 +238,8 @@ typedef struct {
     ngx_uint_t fail;
     ngx_msec_t timeout;
     ngx_flag_t id_header;
+    ngx_flag_t learn;
+    ngx_flag_t learn_names;
 
     /* NULL: the default */
     ngx_http_complex_value_t *user;
@@ -265,6 +294,10 @@ typedef struct {
 
     unsigned begun : 1; /* a `request` record went out: its end is due */
     unsigned named : 1; /* `id` is that of a record on disk */
+    unsigned learn : 1; /* the answer may tell whose study it is */
+    unsigned learn_stored : 1;
+
+    dicom_learn_t *scan; /* NULL: the answer is not read */
 } ngx_http_audit_ctx_t;
 
 /* A record under construction, with room for its texts. */
@@ -432,6 +465,30 @@ ngx_int_t ngx_http_audit_note_handler(ngx_http_request_t *r);
 /* The end of a `request`. */
 void ngx_http_audit_end(ngx_http_request_t *r, ngx_http_audit_ctx_t *ctx,
                         const char *note);
+
+/* ---- ngx_http_audit_learn.c ---- */
+
+/* The tables, in a zone of that size. */
+ngx_int_t ngx_http_audit_learn_init(ngx_slab_pool_t *shpool,
+                                    ngx_http_audit_shared_t *shared,
+                                    size_t size);
+/* A dicom_learned_fn; the context is the request. */
+void ngx_http_audit_learned(void *context, const dicom_learned_t *learned);
+/* Whether the request is for something beneath a study (in its path, a UID)
+ * whose patient was told. */
+ngx_uint_t ngx_http_audit_learn_is_known(ngx_http_request_t *r,
+                                         ngx_http_audit_ctx_t *ctx);
+/*
+ * Sets what->study where a request names only Orthanc's id of a series or
+ * instance and an answer told before what that belongs to.
+ */
+ngx_int_t ngx_http_audit_learn_resolve(ngx_http_request_t *r,
+                                       ngx_http_audit_main_conf_t *amcf,
+                                       ngx_http_audit_what_t *what);
+
+/* ---- ngx_http_audit_learn_filter_module.c ---- */
+
+ngx_int_t ngx_http_audit_learn_handler(ngx_http_request_t *r);
 
 /* ---- ngx_http_audit_status.c ---- */
 

@@ -70,6 +70,14 @@ static ngx_command_t ngx_http_audit_commands[] = {
      ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_audit_loc_conf_t, id_header), NULL},
 
+    {ngx_string("audit_learn"), NGX_HTTP_AUDIT_ANYWHERE | NGX_CONF_FLAG,
+     ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(ngx_http_audit_loc_conf_t, learn), NULL},
+
+    {ngx_string("audit_learn_names"), NGX_HTTP_AUDIT_ANYWHERE | NGX_CONF_FLAG,
+     ngx_conf_set_flag_slot, NGX_HTTP_LOC_CONF_OFFSET,
+     offsetof(ngx_http_audit_loc_conf_t, learn_names), NULL},
+
     {ngx_string("audit_user"), NGX_HTTP_AUDIT_ANYWHERE | NGX_CONF_TAKE1,
      ngx_http_set_complex_value_slot, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_audit_loc_conf_t, user), NULL},
@@ -417,6 +425,8 @@ ngx_http_audit_create_loc_conf(ngx_conf_t *cf)
     alcf->fail = NGX_CONF_UNSET_UINT;
     alcf->timeout = NGX_CONF_UNSET_MSEC;
     alcf->id_header = NGX_CONF_UNSET;
+    alcf->learn = NGX_CONF_UNSET;
+    alcf->learn_names = NGX_CONF_UNSET;
 
     return alcf;
 }
@@ -457,6 +467,8 @@ ngx_http_audit_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->fail, prev->fail, NGX_HTTP_AUDIT_DENY);
     ngx_conf_merge_msec_value(conf->timeout, prev->timeout, 2000);
     ngx_conf_merge_value(conf->id_header, prev->id_header, 0);
+    ngx_conf_merge_value(conf->learn, prev->learn, 0);
+    ngx_conf_merge_value(conf->learn_names, prev->learn_names, 0);
 
     if (!conf->on) {
         return NGX_CONF_OK;
@@ -508,6 +520,15 @@ ngx_http_audit_init(ngx_conf_t *cf)
     }
 
     *h = ngx_http_audit_note_handler;
+
+    /* the last one is the first to run */
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_audit_learn_handler;
 
     h = ngx_array_push(&cmcf->phases[NGX_HTTP_PRECONTENT_PHASE].handlers);
     if (h == NULL) {

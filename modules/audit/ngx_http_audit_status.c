@@ -258,6 +258,19 @@ ngx_http_audit_print_records(ngx_http_audit_text_t *text,
     ngx_http_audit_print_value(
         text, "sekisho_requests_refused_total", "counter",
         "Requests refused for want of a record.", shared->denials);
+    ngx_http_audit_print_value(text, "sekisho_learn_answers_total", "counter",
+                               "Answers that were read for whose study it is.",
+                               shared->learn_answers);
+    ngx_http_audit_print_value(text, "sekisho_learn_unread_total", "counter",
+                               "Answers that were compressed, or not "
+                               "understood.",
+                               shared->learn_unread);
+    ngx_http_audit_print_value(text, "sekisho_learned_total", "counter",
+                               "Records of what answers told.",
+                               shared->learned);
+    ngx_http_audit_print_value(text, "sekisho_learned_lost_total", "counter",
+                               "Records of it that there was no room for.",
+                               shared->learned_lost);
     ngx_http_audit_print_value(text, "sekisho_accesses_open", "gauge",
                                "Accesses in the zone.", shared->count);
     ngx_http_audit_print_value(text, "sekisho_accesses_max", "gauge",

@@ -119,6 +119,13 @@ ngx_http_audit_what(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
         return NGX_ERROR;
     }
 
+    if (alcf->learn && what->study.size == 0 &&
+        (what->series.size || what->instance.size) &&
+        ngx_http_audit_learn_resolve(r, amcf, what) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     secret = amcf->zone->shared->secret;
 
     what->key = ngx_http_audit_key(secret, what, dicom->api);

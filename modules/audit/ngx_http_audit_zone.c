@@ -10,7 +10,7 @@
 #include "ngx_http_audit.h"
 
 #define NGX_HTTP_AUDIT_MAGIC  UINT64_C(0x53656b6973686f31) /* "Sekisho1" */
-#define NGX_HTTP_AUDIT_LAYOUT 2
+#define NGX_HTTP_AUDIT_LAYOUT 3
 
 /* Places for accesses whose close is on its way to the disk. */
 #define NGX_HTTP_AUDIT_CLOSING_PART 8 /* of all, one in so many */
@@ -112,7 +112,8 @@ ngx_http_audit_fill_zone(ngx_shm_zone_t *shm_zone, ngx_http_audit_zone_t *zone)
                                       buckets * sizeof(*shared->buckets));
 
     if (shared->folds == NULL || shared->facilities == NULL ||
-        shared->buckets == NULL)
+        shared->buckets == NULL ||
+        ngx_http_audit_learn_init(shpool, shared, shm_zone->shm.size) != NGX_OK)
     {
         return NGX_ERROR;
     }

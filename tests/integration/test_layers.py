@@ -16,13 +16,15 @@ MAY = {
     "lib/policy": {"lib/base"},
     "lib/dicom": {"lib/base"},
     "lib/trail": {"lib/base"},
+    "lib/review": {"lib/base", "lib/policy", "lib/trail"},
     "lib/otp": {"lib/base"},
     "lib/ipc": {"lib/base", "lib/trail", "lib/otp"},
     "tools": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/otp",
-              "lib/ipc"},
+              "lib/review", "lib/ipc"},
     "modules": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc",
                 "modules"},
-    "daemon": {"lib/base", "lib/policy", "lib/trail", "lib/otp", "lib/ipc"},
+    "daemon": {"lib/base", "lib/policy", "lib/trail", "lib/otp",
+               "lib/review", "lib/ipc"},
 }
 FOREIGN = re.compile(r"^(ngx_|nginx|security/|pam)", re.I)
 

@@ -174,12 +174,13 @@ class Daemon:
                                 capture_output=True, text=True, check=True)
         return result.stdout.strip()
 
-    def start(self, env=None):
+    def start(self, env=None, arguments=()):
         """Returns when the socket answers."""
         assert self.process is None
         with open(self.log, "a", encoding="utf-8") as log:
             self.process = subprocess.Popen(
-                [self.program, "--config", self.config], stdout=log, stderr=log,
+                [self.program, "--config", self.config, *arguments],
+                stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})})
         deadline = time.monotonic() + 30
         while True:
