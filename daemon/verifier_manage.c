@@ -109,6 +109,13 @@ tell_secret(const verifier_t *verifier, question_t *question,
     (void) otp_uri(question->uri, sizeof(question->uri),
                    verifier->config->otp_issuer, question->ask.values[ASK_USER],
                    parameters, secret, size);
+    /* for a door that can show lines: it has no library to draw them.  Without
+     * memory for it there is still the secret to be typed. */
+    question->text = malloc(ASK_TEXT_MAX);
+    if (question->text != NULL) {
+        question->text_size = otp_qr_text(question->text, OTP_QR_TEXT_MAX,
+                                          slice_of(question->uri));
+    }
 }
 
 static void

@@ -194,10 +194,16 @@ confirm(door_t *door, const char *prompt, int *result)
     verdict = door_ask(door, ASK_CONFIRM, &ask, &answer);
     text = answer.values[ASK_TEXT];
     if (verdict == VERDICT_YES && text.size > 0) {
+        _cleanup_(secret_free) char *enter = NULL;
+
         door_show(door, PAM_TEXT_INFO,
                   "Keep these recovery codes at a safe place; each is good "
                   "once:\n%.*s",
                   SLICE_ARG(text));
+        /* sshd shows what was said together with the next question, and what
+         * comes after the last one only to who has a terminal */
+        (void) door_prompt(door, PAM_PROMPT_ECHO_ON,
+                           "Press Enter when they are kept: ", &enter);
     }
     if (door->client != NULL) {
         client_wipe(door->client);
