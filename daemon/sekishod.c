@@ -29,6 +29,7 @@ typedef struct {
     recorder_t *recorder;
     server_t *server;
     indexer_t *indexer;
+    struct event *signals[3];
     int64_t times_from_ms; /* --accept-times; 0: off */
 } daemon_t;
 
@@ -149,10 +150,34 @@ on_reload(evutil_socket_t signal, short what, void *context)
     log_line(LOG_NOTICE, "configuration reloaded");
 }
 
+static bool
+catch_signals(daemon_t *self)
+{
+    self->signals[0] = evsignal_new(self->base, SIGTERM, on_stop, self);
+    self->signals[1] = evsignal_new(self->base, SIGINT, on_stop, self);
+    self->signals[2] = evsignal_new(self->base, SIGHUP, on_reload, self);
+    for (unsigned i = 0; i < 3; i++) {
+        if (self->signals[i] == NULL ||
+            evsignal_add(self->signals[i], NULL) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+free_signals(daemon_t *self)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        if (self->signals[i] != NULL) {
+            event_free(self->signals[i]);
+        }
+    }
+}
+
 static int
 run(daemon_t *self)
 {
-    struct event *stop, *interrupt, *reload;
     int inherited = inherited_socket();
 
     if (inherited == -2) {
@@ -172,39 +197,31 @@ run(daemon_t *self)
     if (self->recorder == NULL) {
         return EXIT_FAILURE;
     }
+    /* before the socket is there: who can connect may send a signal, too */
+    if (!catch_signals(self)) {
+        log_line(LOG_ERROR, "out of memory");
+        recorder_close(self->recorder, now_ms());
+        free_signals(self);
+        return EXIT_FAILURE;
+    }
     self->server = server_open(self->base, self->recorder, self->config,
                                inherited);
     if (self->server == NULL) {
         recorder_close(self->recorder, now_ms());
+        free_signals(self);
         return EXIT_FAILURE;
     }
     self->indexer = indexer_open(self->base, self->path, self->config);
     server_set_indexer(self->server, self->indexer);
-    stop = evsignal_new(self->base, SIGTERM, on_stop, self);
-    interrupt = evsignal_new(self->base, SIGINT, on_stop, self);
-    reload = evsignal_new(self->base, SIGHUP, on_reload, self);
-    if (stop != NULL && interrupt != NULL && reload != NULL) {
-        (void) evsignal_add(stop, NULL);
-        (void) evsignal_add(interrupt, NULL);
-        (void) evsignal_add(reload, NULL);
-        log_line(LOG_NOTICE, "sekishod %s: recording to %s", SEKISHO_VERSION,
-                 self->config->trail);
-        notify("READY=1");
-        (void) event_base_dispatch(self->base);
-        notify("STOPPING=1");
-    }
+    log_line(LOG_NOTICE, "sekishod %s: recording to %s", SEKISHO_VERSION,
+             self->config->trail);
+    notify("READY=1");
+    (void) event_base_dispatch(self->base);
+    notify("STOPPING=1");
     server_close(self->server);
     indexer_close(self->indexer);
     recorder_close(self->recorder, now_ms());
-    if (stop != NULL) {
-        event_free(stop);
-    }
-    if (interrupt != NULL) {
-        event_free(interrupt);
-    }
-    if (reload != NULL) {
-        event_free(reload);
-    }
+    free_signals(self);
     return EXIT_SUCCESS;
 }
 
