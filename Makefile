@@ -87,6 +87,11 @@ report_objects := $(addsuffix /tools/report_files.o,build/obj build/sanitize \
 $(report_objects): $(wildcard tools/report/*) $(CHART_JS)
 $(report_objects): CFLAGS += $(if $(CHART_JS),-DREPORT_CHARTS='"$(CHART_JS)"')
 
+# `sekisho audit evidence` carries what an auditor's archive needs.
+evidence_objects := $(addsuffix /tools/audit_evidence_files.o,build/obj \
+                                           build/sanitize build/clang)
+$(evidence_objects): $(wildcard tools/evidence/*)
+
 build/bin/sekisho: $(tool_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) $(QR_LIBS) \

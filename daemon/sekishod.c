@@ -29,6 +29,7 @@ typedef struct {
     recorder_t *recorder;
     server_t *server;
     indexer_t *indexer;
+    struct event *signals[3];
     int64_t times_from_ms; /* --accept-times; 0: off */
 } daemon_t;
 
@@ -149,6 +150,31 @@ on_reload(evutil_socket_t signal, short what, void *context)
     log_line(LOG_NOTICE, "configuration reloaded");
 }
 
+static bool
+catch_signals(daemon_t *self)
+{
+    self->signals[0] = evsignal_new(self->base, SIGTERM, on_stop, self);
+    self->signals[1] = evsignal_new(self->base, SIGINT, on_stop, self);
+    self->signals[2] = evsignal_new(self->base, SIGHUP, on_reload, self);
+    for (unsigned i = 0; i < 3; i++) {
+        if (self->signals[i] == NULL ||
+            evsignal_add(self->signals[i], NULL) < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+free_signals(daemon_t *self)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        if (self->signals[i] != NULL) {
+            event_free(self->signals[i]);
+        }
+    }
+}
+
 static int
 serve(daemon_t *self, int inherited)
 {
@@ -183,7 +209,6 @@ serve(daemon_t *self, int inherited)
 static int
 run(daemon_t *self)
 {
-    struct event *stop, *interrupt, *reload;
     int inherited = inherited_socket(), status = EXIT_FAILURE;
 
     if (inherited == -2) {
@@ -195,26 +220,12 @@ run(daemon_t *self)
         return EXIT_FAILURE;
     }
     /* before anybody can know that it runs, and stop it */
-    stop = evsignal_new(self->base, SIGTERM, on_stop, self);
-    interrupt = evsignal_new(self->base, SIGINT, on_stop, self);
-    reload = evsignal_new(self->base, SIGHUP, on_reload, self);
-    if (stop != NULL && interrupt != NULL && reload != NULL) {
-        (void) evsignal_add(stop, NULL);
-        (void) evsignal_add(interrupt, NULL);
-        (void) evsignal_add(reload, NULL);
+    if (catch_signals(self)) {
         status = serve(self, inherited);
     } else {
         log_line(LOG_ERROR, "out of memory");
     }
-    if (stop != NULL) {
-        event_free(stop);
-    }
-    if (interrupt != NULL) {
-        event_free(interrupt);
-    }
-    if (reload != NULL) {
-        event_free(reload);
-    }
+    free_signals(self);
     return status;
 }
 

@@ -14,14 +14,15 @@
 #include "log.h"
 #include "verifier.h"
 
-#define PEERS_MAX       1024
-#define PEERS_PER_UID   256
-#define HELLO_SECONDS   5   /* a peer that says nothing is cut off */
-#define ASKED_SECONDS   300 /* one that asked may think that long */
-#define PACKETS_AT_ONCE 64  /* of one peer, before the others have a turn */
-#define BACKLOG         511
-#define ANSWER_MAX      (MESSAGE_HEAD_SIZE + MESSAGE_TEXT_MAX)
-#define SEND_BUFFER     (1 << 20) /* bytes */
+#define PEERS_MAX          1024
+#define PEERS_PER_UID      256
+#define OFFICER_GROUPS_MAX 1024 /* of a peer */
+#define HELLO_SECONDS      5    /* a peer that says nothing is cut off */
+#define ASKED_SECONDS      300  /* one that asked may think that long */
+#define PACKETS_AT_ONCE    64   /* of one peer, before the others have a turn */
+#define BACKLOG            511
+#define ANSWER_MAX         (MESSAGE_HEAD_SIZE + MESSAGE_TEXT_MAX)
+#define SEND_BUFFER        (1 << 20) /* bytes */
 
 typedef struct peer_s peer_t;
 
@@ -33,6 +34,7 @@ struct peer_s {
     struct event *writable; /* only while an answer did not fit */
     struct ucred credentials;
     bool web;          /* may send records of others */
+    bool officer;      /* may sign reviews */
     front_t *front;    /* after its hello */
     int64_t connected; /* Unix seconds */
     uint64_t acknowledged;
@@ -249,21 +251,30 @@ typedef struct {
     char peer[32];
 } said_t;
 
-/* Somebody who is neither root nor the web's user speaks for himself alone. */
+/*
+ * Somebody who is neither root nor the web's user speaks for himself alone, of
+ * what he reads, and as an officer of what he reviews.  Nobody signs by way of
+ * the web's user: whoever takes nginx over must not explain that away.
+ */
 static bool
 may_say(const peer_t *peer, record_t *record, said_t *said)
 {
     const struct passwd *account;
+    record_event_t event = record_event_find(record->values[RECORD_EVENT]);
+    bool signs = event == EVENT_REVIEW || event == EVENT_FINDING_QUIETED;
 
-    if (peer->web) {
-        return true;
-    }
-    if (!slice_is(record->values[RECORD_EVENT],
-                  record_event_name(EVENT_TRAIL_READ)))
-    {
+    if (signs && !peer->officer) {
         return false;
     }
-    record->values[RECORD_SESSION] = (slice_t){NULL, 0};
+    if (signs ? peer->credentials.uid == 0 : peer->web) {
+        return true;
+    }
+    if (!signs && event != EVENT_TRAIL_READ) {
+        return false;
+    }
+    if (!signs) {
+        record->values[RECORD_SESSION] = (slice_t){NULL, 0};
+    }
     (void) snprintf(said->peer, sizeof(said->peer), "%d:%d",
                     (int) peer->credentials.uid, (int) peer->credentials.pid);
     record->values[RECORD_PEER] = slice_of(said->peer);
@@ -291,7 +302,9 @@ take_records(peer_t *peer, const message_t *message)
 
         if (!may_say(peer, &record, &said)) {
             peer_cut_off(peer, "a record that is not its to send: see "
-                               "\"web_user\" in sekishod.conf(5)");
+                               "\"web_user\" in sekishod.conf(5), or for "
+                               "reviews \"Who may do that\" in "
+                               "docs/findings.md");
             return false;
         }
         if (recorder_take(peer->server->recorder, peer->front, number, &record,
@@ -497,6 +510,37 @@ is_web(const config_t *config, uid_t uid)
     return web;
 }
 
+/*
+ * Who may sign: root, the daemon's own user, and the group that the trail's
+ * folder belongs to, which is who may read it.
+ */
+static bool
+is_officer(const config_t *config, int fd, const struct ucred *credentials)
+{
+    gid_t groups[OFFICER_GROUPS_MAX];
+    socklen_t size = sizeof(groups);
+    struct stat st;
+
+    if (credentials->uid == 0 || credentials->uid == geteuid()) {
+        return true;
+    }
+    if (stat(config->trail, &st) < 0) {
+        return false;
+    }
+    if (credentials->gid == st.st_gid) {
+        return true;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0) {
+        return false; /* -ERANGE: in more groups than anybody should be */
+    }
+    for (size_t i = 0; i < size / sizeof(groups[0]); i++) {
+        if (groups[i] == st.st_gid) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 add_peer(server_t *server, int fd)
 {
@@ -518,6 +562,7 @@ add_peer(server_t *server, int fd)
         same += other->credentials.uid == peer->credentials.uid;
     }
     peer->web = is_web(server->config, peer->credentials.uid);
+    peer->officer = is_officer(server->config, fd, &peer->credentials);
     /* one user must not take the places of all; nor root's or the web's */
     if (server->peers_count >= PEERS_MAX ||
         (!peer->web && same >= PEERS_PER_UID / 8) || same >= PEERS_PER_UID)

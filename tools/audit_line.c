@@ -210,7 +210,7 @@ is_formula(slice_t text)
 }
 
 
-static void
+void
 print_csv_cell(slice_t text)
 {
     fputs(is_formula(text) ? "\"'" : "\"", stdout);

@@ -26,9 +26,7 @@ write_out(const arguments_t *arguments, slice_t bytes)
 }
 
 
-/* Asks the daemon for a checkpoint of all so far.  STATUS_NO: there is no
- * daemon to ask. */
-static int
+int
 fresh_checkpoint(const char *command, const place_t *place)
 {
     _cleanup_(cleanup_client) client_t *client = NULL;

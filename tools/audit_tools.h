@@ -25,7 +25,9 @@
 
 extern const command_t audit_tail_command, audit_search_command,
     audit_show_command, audit_verify_command, audit_prove_command,
-    audit_checkpoint_command, audit_status_command, audit_report_command;
+    audit_checkpoint_command, audit_status_command, audit_report_command,
+    audit_evidence_command, audit_checklist_command, audit_exports_command,
+    audit_accounts_command, audit_coverage_command;
 
 /* ---- Opening the trail, and telling the daemon (audit_read.c) ------------ */
 
@@ -128,6 +130,9 @@ void printer_entry(printer_t *printer, uint64_t index, slice_t entry,
  * where a person does. */
 void print_own_line(slice_t entry);
 
+/* A cell of CSV (RFC 4180) on standard output, harmless to a spreadsheet. */
+void print_csv_cell(slice_t text);
+
 /* A number that people read: "12,345,678".  Returns `text`. */
 #define COUNT_TEXT_MAX 32
 const char *count_text(uint64_t number, char text[COUNT_TEXT_MAX]);
@@ -159,6 +164,12 @@ void listing_close(listing_t *listing);
  */
 int entry_find(const char *command, trail_reader_t *reader, const char *name,
                uint64_t *index, slice_t *entry);
+
+/* ---- Checkpoints (audit_prove.c) ----------------------------------------- */
+
+/* Asks the daemon for a checkpoint of all so far; an error is told.  STATUS_NO:
+ * there is no daemon to ask. */
+int fresh_checkpoint(const char *command, const place_t *place);
 
 /* ---- Progress of long work, on a terminal only (audit_progress.c) -------- */
 

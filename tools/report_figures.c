@@ -188,7 +188,8 @@ static const char sessions_sql[] =
     " max(max(coalesce(duration, 0)), max(r.time + coalesce(duration, 0))"
     " - min(r.time)) AS length, count(*)"
     " FROM r JOIN word s ON s.id = r.session LEFT JOIN word u ON u.id = r.user"
-    " WHERE outcome = 0 GROUP BY r.session ORDER BY length DESC, min(r.time)"
+    " WHERE outcome = 0 GROUP BY r.session, r.user ORDER BY length DESC, "
+    "min(r.time)"
     " LIMIT 10";
 
 _Static_assert(LONG_SESSIONS == 10, "the query says so");

@@ -8,6 +8,7 @@ import pwd
 import re
 import select
 import subprocess
+import sys
 import time
 
 import pytest
@@ -284,3 +285,64 @@ def test_in_a_terminal_no_is_no(officer):
     status, shown = talk(officer, "d", "", "", "n")
     assert status == 1 and "Nothing was signed" in shown
     assert officer.reviews() == []
+
+
+# ---- Who may sign ------------------------------------------------------------
+
+GROUP, NOBODY, WEB = 60, 65534, pwd.getpwnam("www-data").pw_uid
+
+
+@pytest.fixture
+def shared(tmp_path_factory):
+    """A daemon whose trail belongs to a group, in folders that all may enter."""
+    if os.getuid() != 0:
+        pytest.skip("another user's records need root")
+    folder = tmp_path_factory.mktemp("shared")
+    for path in (folder, *list(folder.parents)[:-2]):
+        os.chmod(path, 0o755)
+    daemon = trail_daemon.Daemon(folder)
+    subprocess.run(["chgrp", "-R", str(GROUP), daemon.trail], check=True)
+    daemon.start()
+    yield daemon
+    assert daemon.stop() == 0, daemon.messages()
+
+
+SIGN = """
+import os, sys
+uid, gid, groups = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+sys.path.insert(0, sys.argv[1])
+import trail_daemon
+os.setgroups([int(group) for group in groups.split(",")])
+os.setresgid(gid, gid, gid)
+os.setresuid(uid, uid, uid)
+trail_daemon.Front(sys.argv[2], source=b"sekisho").send(
+    {"event": "review", "outcome": 0, "user": "root", "note": "x"})
+"""
+
+
+def signs(daemon, uid, groups):
+    """Whether the daemon takes a review from such a user."""
+    result = subprocess.run(
+        [sys.executable, "-c", SIGN, os.path.dirname(__file__), daemon.socket,
+         str(uid), str(NOBODY), groups], check=False, capture_output=True,
+        text=True)
+    assert result.returncode == 0 or "cut the connection" in result.stderr or \
+        "ConnectionResetError" in result.stderr, result.stderr
+    return result.returncode == 0
+
+
+def test_the_group_of_the_trail_signs_under_the_name_that_the_kernel_says(
+        shared):
+    assert signs(shared, NOBODY, f"5,{GROUP}")
+    shared.front().checkpoint()
+    review, = shared.entries("review")
+    assert review["user"] == pwd.getpwuid(NOBODY).pw_name
+    assert review["peer"].startswith(f"{NOBODY}:")
+
+
+@pytest.mark.parametrize("uid", [NOBODY, WEB], ids=["somebody", "web"])
+def test_nobody_else_signs_not_even_the_webs_user(shared, uid):
+    assert not signs(shared, uid, "5")
+    assert "not its to send" in shared.messages()
+    shared.front().checkpoint()
+    assert shared.entries("review") == []

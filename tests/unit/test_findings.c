@@ -177,6 +177,20 @@ TEST(another_address_of_the_same_network_is_not_new)
     db_close(&db);
 }
 
+TEST(a_console_is_no_new_network)
+{
+    db_t db;
+
+    begin(&db);
+    db_event(&db, &(db_event_t){.time_ms = db_at(ODD_DAY, 600),
+                                .event = "session",
+                                .user = "yamada",
+                                .address = "local"});
+    find_day(&db, ODD_DAY);
+    assert_int_equal(db.count, 0);
+    db_close(&db);
+}
+
 TEST(who_is_always_elsewhere_is_not_new_anywhere)
 {
     char address[32];
@@ -671,6 +685,7 @@ UNIT_TESTS(
     cmocka_unit_test(the_policy_knows_hours_and_closed_days),
     cmocka_unit_test(a_new_network_is_found_on_its_first_day_only),
     cmocka_unit_test(another_address_of_the_same_network_is_not_new),
+    cmocka_unit_test(a_console_is_no_new_network),
     cmocka_unit_test(who_is_always_elsewhere_is_not_new_anywhere),
     cmocka_unit_test(a_new_country_is_high_and_named),
     cmocka_unit_test(without_countries_the_rule_says_that_it_looked_at_nothing),

@@ -856,7 +856,8 @@ function people() {
     list('sessions', ['field.user', 'field.begin', 'field.duration',
         'field.rows'],
     data.sessions.map(([session, user, begin, length, count]) =>
-        [link(foreign(user ?? t('unknown')), { session }), when(begin),
+        [link(foreign(user ?? t('unknown')),
+            user === null ? { session } : { session, user }), when(begin),
             duration(length), number.format(count)]), [2, 3]);
     list('no_factor', ['field.user', 'field.rows'],
         data.no_factor.map(([user, count]) => [link(foreign(user), { user }),
@@ -906,7 +907,8 @@ function findings() {
         add(node('p', null, t('findings.none')));
         return;
     }
-    add(node('div', { class: 'card' },
+    add(node('div', { class: 'card' }, node('div', { class: 'scroll tall',
+        tabindex: 0, role: 'group', 'aria-label': t('findings') },
         table(t('findings.caption', number.format(all.length),
             number.format(all.filter(one => one.state === 'open').length)),
         ['severity', 'begin', 'rule', 'user', 'facility', 'said', 'state',
@@ -918,7 +920,7 @@ function findings() {
                 : link(when(found.time), { numbers: found.numbers }),
             found.title, foreign(found.user),
             foreign(facilityName(found.facility)), foreign(found.text),
-            state(found), node('code', null, found.id)]), [], 'cards')));
+            state(found), node('code', null, found.id)]), [], 'cards'))));
     const more = all.length - FINDINGS + data.findings_dropped;
     if (more > 0) {
         add(node('p', { class: 'hint' }, t('list.more', number.format(more))));
