@@ -386,8 +386,8 @@ evidence_select(evidence_t *evidence)
 {
     int error;
 
-    if (take_patient(evidence) != STATUS_OK ||
-        find_span(evidence) != STATUS_OK) {
+    if (take_patient(evidence) != STATUS_OK || find_span(evidence) != STATUS_OK)
+    {
         return STATUS_ERROR;
     }
     /* a period alone is all of it, heartbeats as well */
