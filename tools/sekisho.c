@@ -36,12 +36,9 @@ typedef struct {
 } group_t;
 
 static const group_t groups[] = {
-    {"policy", policy_commands},
-    {"audit", audit_commands},
-    {"trail", trail_commands},
-    {"otp", otp_commands},
-    {"doctor", doctor_commands},
-    {NULL, NULL},
+    {"policy", policy_commands}, {"audit", audit_commands},
+    {"trail", trail_commands},   {"otp", otp_commands},
+    {"doctor", doctor_commands}, {NULL, NULL},
 };
 
 
