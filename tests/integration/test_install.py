@@ -57,7 +57,7 @@ def test_everything_is_there_and_nothing_else(installed):
     if shutil.which("scdoc"):
         wanted |= {f"{PREFIX}/share/man/man{page[-1]}/{page}" for page in (
             "sekisho.1", "sekisho-audit.1", "sekisho-otp.1",
-            "sekisho-doctor.1", "facilities.conf.5", "sekishod.conf.5",
+            "sekisho-doctor.1", "sekisho-report.1", "facilities.conf.5", "sekishod.conf.5",
             "sekishod.8", "pam_sekisho.8")}
     assert wanted <= left, wanted - left
     # documents and examples are all of theirs
@@ -133,11 +133,15 @@ def test_user_group_and_folders(installed, tmp_path):
                     (tmp_path / path).stat().st_gid,
                     stat.S_IMODE((tmp_path / path).stat().st_mode))
              for path in ("etc/sekisho", "var/lib/sekisho",
-                          "var/lib/sekisho/trail")}
+                          "var/lib/sekisho/trail", "var/lib/sekisho/index",
+                          "var/lib/sekisho/otp", "var/lib/sekisho/emergency")}
     assert found == {
         "etc/sekisho": (0, 0, 0o755),
         "var/lib/sekisho": (0, 0, 0o755),
-        "var/lib/sekisho/trail": (uid, groups["sekisho-audit"], 0o2750)}
+        "var/lib/sekisho/trail": (uid, groups["sekisho-audit"], 0o2750),
+        "var/lib/sekisho/index": (uid, groups["sekisho-audit"], 0o2750),
+        "var/lib/sekisho/otp": (uid, gid, 0o700),
+        "var/lib/sekisho/emergency": (0, 0, 0o755)}
 
 
 @pytest.fixture
