@@ -133,7 +133,8 @@ class Scratch:
         script(os.path.join(bin_folder, "systemd-sysusers"), "")
         script(os.path.join(bin_folder, "systemd-tmpfiles"),
                '[ "$*" = --create ] && mkdir -p %s/var/lib/sekisho/trail '
-               "%s/run/sekisho\n" % (folder, folder))
+               "%s/var/lib/sekisho/index %s/run/sekisho\n" % (
+                   folder, folder, folder))
         # The command's own defaults are the places that are not in the text.
         script(os.path.join(bin_folder, "sekisho"), (
             'case "$1 $2" in\n'
