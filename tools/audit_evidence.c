@@ -51,8 +51,7 @@ check_signatures(evidence_t *evidence)
     }
     for (size_t i = 0; i < evidence->keys.count; i++) {
         if ((verified >> i & 1) != 0 &&
-            evidence->keys.keys[i].type == NOTE_ED25519)
-        {
+            evidence->keys.keys[i].type == NOTE_ED25519) {
             evidence->keys.keys[kept++] = evidence->keys.keys[i];
         }
     }
@@ -101,8 +100,7 @@ typedef struct {
 } archive_t;
 
 static const char *
-path_of(const archive_t *archive, const char *file,
-        char path[TAR_NAME_MAX + 1])
+path_of(const archive_t *archive, const char *file, char path[TAR_NAME_MAX + 1])
 {
     (void) snprintf(path, TAR_NAME_MAX + 1, "%.*s/%s",
                     (int) archive->folder_size, archive->folder, file);
@@ -199,8 +197,7 @@ add_proof(archive_t *archive, uint64_t index)
     }
     merkle_leaf(hasher, entry, &leaf);
     if (proof_inclusion(evidence->reader, index, evidence->size, &file.proof) <
-        0)
-    {
+        0) {
         return fail(evidence->command, "%s",
                     trail_reader_problem(evidence->reader));
     }
@@ -416,11 +413,11 @@ print_summary(const evidence_t *evidence)
 
     printf("Records:   %s\n", count_text(evidence->chosen.count, count));
     if (evidence->complete) {
-        printf("Complete:  entries %" PRIu64 " to %" PRIu64 ", %s withheld\n",
-               evidence->from, evidence->to - 1,
-               count_text(evidence->to - evidence->from -
-                              evidence->chosen.count,
-                          count));
+        printf(
+            "Complete:  entries %" PRIu64 " to %" PRIu64 ", %s withheld\n",
+            evidence->from, evidence->to - 1,
+            count_text(evidence->to - evidence->from - evidence->chosen.count,
+                       count));
     }
     printf("Tree size: %s\n", count_text(evidence->size, count));
     for (size_t i = 0; i < evidence->keys.count; i++) {

@@ -26,8 +26,10 @@ static const struct {
     const char *key;
     const char *option;
 } asked[] = {
-    {"asked.patient", "--patient"}, {"asked.user", "--user"},
-    {"asked.facility", "--facility"}, {"asked.from", "--from"},
+    {"asked.patient", "--patient"},
+    {"asked.user", "--user"},
+    {"asked.facility", "--facility"},
+    {"asked.from", "--from"},
     {"asked.to", "--to"},
 };
 
@@ -91,8 +93,7 @@ add_facts(page_t *page, const evidence_t *evidence)
         fact_count(page, evidence, "withheld",
                    evidence->to - evidence->from - evidence->chosen.count);
     } else {
-        fact(page, evidence, "withheld",
-             word(&evidence->words, "complete.no"));
+        fact(page, evidence, "withheld", word(&evidence->words, "complete.no"));
     }
     for (size_t i = 0; i < evidence->keys.count; i++) {
         (void) note_verifier_format(&evidence->keys.keys[i], text);
@@ -172,9 +173,8 @@ add_capped(page_t *page, const evidence_t *evidence, size_t rows)
         page_escape(page, (slice_t){text.data, size});
         text = slice_from(text, size);
         if (text.size >= 3) {
-            (void) count_text(text.data[1] == '0' ? rows
-                                                  : evidence->chosen.count,
-                              count);
+            (void) count_text(
+                text.data[1] == '0' ? rows : evidence->chosen.count, count);
             page_escape(page, slice_of(count));
             text = slice_from(text, 3);
         }

@@ -24,10 +24,10 @@ typedef struct ledger_s ledger_t;
 /* What a cell is made of; its value is the column of the query at its place. */
 typedef enum {
     CELL_TEXT = 1,
-    CELL_TIME,   /* Unix ms, local */
+    CELL_TIME, /* Unix ms, local */
     CELL_COUNT,
-    CELL_NAME,     /* of the user in the same column */
-    CELL_CATEGORY, /* of an event */
+    CELL_NAME,      /* of the user in the same column */
+    CELL_CATEGORY,  /* of an event */
     CELL_OPERATION, /* event, action, reason, patient, study, facility: 6 */
     CELL_WORD       /* a text of words.en by its key */
 } cell_kind_t;

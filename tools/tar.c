@@ -65,7 +65,10 @@ header_fill(char block[BLOCK_SIZE], const char *name, uint64_t size,
     octal(block + SIZE_AT, 11, size);
     octal(block + TIME_AT, 11, seconds < 0 ? 0 : (uint64_t) seconds);
     block[TYPE_AT] = '0';
-    memcpy(block + MAGIC_AT, "ustar\0" "00", 8);
+    memcpy(block + MAGIC_AT,
+           "ustar\0"
+           "00",
+           8);
     octal(block + DEVICE_AT, 7, 0);
     octal(block + DEVICE_AT + 8, 7, 0);
     /* the sum is taken with spaces where it will stand */

@@ -11,7 +11,7 @@
 
 #include "../lib/base/slice.h"
 
-#define TAR_NAME_MAX 99                      /* bytes */
+#define TAR_NAME_MAX 99                       /* bytes */
 #define TAR_FILE_MAX (UINT64_C(077777777777)) /* bytes: 8 GiB - 1 */
 
 /* Zeroed but for `out` and `seconds` is one that is about to begin. */
