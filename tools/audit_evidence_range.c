@@ -61,15 +61,46 @@ choose_bound(evidence_t *evidence, bool found, uint64_t index)
 
 
 static int
-choose_range(evidence_t *evidence)
+check_range(const evidence_t *evidence)
+{
+    return evidence->to - evidence->from <= EVIDENCE_RANGE_MAX
+               ? STATUS_OK
+               : fail(evidence->command,
+                      "--complete: more than %" PRIu64 " entries lie in that "
+                      "period: ask for a shorter one",
+                      EVIDENCE_RANGE_MAX);
+}
+
+
+static int
+told(const evidence_t *evidence, int error)
+{
+    return error == 0 ? STATUS_OK
+                      : fail(evidence->command,
+                             error == -EFBIG
+                                 ? "--complete: too many records: ask for a "
+                                   "shorter period"
+                                 : "out of memory");
+}
+
+
+/* Of a period alone nothing is withheld; one entry more on either side shows by
+ * its time that the period begins and ends there. */
+static int
+widen_period(evidence_t *evidence)
 {
     int error = 0;
 
+    evidence->from -= evidence->from > 0 ? 1 : 0;
+    evidence->to += evidence->to < evidence->size ? 1 : 0;
+    if (check_range(evidence) != STATUS_OK) {
+        return STATUS_ERROR;
+    }
     evidence->chosen.count = 0;
     for (uint64_t i = evidence->from; error == 0 && i < evidence->to; i++) {
         error = evidence_choose(evidence, i);
     }
-    return error;
+    return told(evidence, error);
 }
 
 
@@ -81,6 +112,9 @@ evidence_widen(evidence_t *evidence)
     uint64_t last = filter->to[0] == '\0' ? evidence->size : evidence->to;
     int before = 0, behind = 0, error;
 
+    if (filter->count == 0 && !evidence->by_patient) {
+        return widen_period(evidence);
+    }
     first = first < evidence->size ? first : evidence->size - 1;
     while (first > 0 && (before = is_bound(evidence, first, true)) == 0) {
         first--;
@@ -95,25 +129,13 @@ evidence_widen(evidence_t *evidence)
     }
     evidence->from = first;
     evidence->to = behind == 1 ? last + 1 : last;
-    if (evidence->to - evidence->from > EVIDENCE_RANGE_MAX) {
-        return fail(evidence->command,
-                    "--complete: more than %" PRIu64 " entries lie in that "
-                    "period: ask for a shorter one",
-                    EVIDENCE_RANGE_MAX);
+    if (check_range(evidence) != STATUS_OK) {
+        return STATUS_ERROR;
     }
-    if (filter->count == 0 && !evidence->by_patient) {
-        error = choose_range(evidence); /* a period: nothing is withheld */
-    } else {
-        error = choose_bound(evidence, before == 1, first);
-        error = error < 0 ? error : choose_bound(evidence, behind == 1, last);
-    }
+    error = choose_bound(evidence, before == 1, first);
+    error = error < 0 ? error : choose_bound(evidence, behind == 1, last);
     candidates_sort(&evidence->chosen);
-    return error == 0 ? STATUS_OK
-                      : fail(evidence->command,
-                             error == -EFBIG
-                                 ? "--complete: too many records: ask for a "
-                                   "shorter period"
-                                 : "out of memory");
+    return told(evidence, error);
 }
 
 

@@ -27,37 +27,6 @@ told(const evidence_t *evidence, int error)
 
 /* ---- Where to look ------------------------------------------------------- */
 
-/* The first entry that is not before `seconds`, by halving; 0 for found, 1 if a
- * time on the way cannot be read. */
-static int
-find_time(evidence_t *evidence, int64_t seconds, uint64_t *index)
-{
-    uint64_t low = 0, high = evidence->size;
-
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        slice_t entry, time;
-        int64_t at;
-        bool local;
-        int error = trail_reader_entry(evidence->reader, middle, &entry);
-
-        if (error < 0) {
-            return error;
-        }
-        if (!line_time(entry, &time) || !clock_parse(time, &at, &local)) {
-            return 1;
-        }
-        if (at < seconds) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    *index = low;
-    return 0;
-}
-
-
 static int
 find_span(evidence_t *evidence)
 {
@@ -66,12 +35,13 @@ find_span(evidence_t *evidence)
     int result = 0;
 
     if (filter->from[0] != '\0') {
-        result = find_time(evidence, filter->from_seconds - DISORDER_SECONDS,
-                           &from);
+        result = entries_find_time(evidence->reader, evidence->size,
+                                   filter->from_seconds - DISORDER_SECONDS,
+                                   &from);
     }
     if (result == 0 && filter->to[0] != '\0') {
-        result = find_time(evidence, filter->to_seconds + DISORDER_SECONDS,
-                           &to);
+        result = entries_find_time(evidence->reader, evidence->size,
+                                   filter->to_seconds + DISORDER_SECONDS, &to);
     }
     evidence->from = result == 0 ? from : 0;
     evidence->to = result == 0 ? to : evidence->size;

@@ -55,6 +55,14 @@ cleanup_scan(trail_scan_t **scan)
     trail_scan_free(*scan);
 }
 
+/*
+ * The first of the first `size` entries that is not before `seconds`, by
+ * halving (audit_span.c).  0; 1 if a time on the way cannot be read, so that all
+ * must be looked at; or a negative errno.
+ */
+int entries_find_time(trail_reader_t *reader, uint64_t size, int64_t seconds,
+              uint64_t *index);
+
 /* ---- Which records (audit_filter.c) -------------------------------------- */
 
 #define FILTER_TERMS_MAX 12

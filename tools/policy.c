@@ -5,8 +5,13 @@
 #include "../lib/base/wipe.h"
 
 const command_t *const policy_commands[] = {
-    &policy_check_command,   &policy_apply_command, &policy_show_command,
-    &policy_explain_command, &policy_diff_command,  NULL,
+    &policy_check_command,
+    &policy_apply_command,
+    &policy_show_command,
+    &policy_explain_command,
+    &policy_diff_command,
+    &policy_simulate_command,
+    NULL,
 };
 
 

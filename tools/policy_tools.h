@@ -30,6 +30,7 @@ extern const command_t policy_apply_command;
 extern const command_t policy_show_command;
 extern const command_t policy_explain_command;
 extern const command_t policy_diff_command;
+extern const command_t policy_simulate_command;
 
 /* ---- A policy from a file (policy_input.c) ------------------------------ */
 
