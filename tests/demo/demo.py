@@ -7,6 +7,7 @@ import sys
 import time
 
 import doors
+import officer
 import stage
 import story
 from play import Play, Wrong
@@ -15,7 +16,8 @@ from screen import Screen
 KEPT = ("facilities.conf", "facilities.old.conf", "broken.conf", "policy.img",
         "policy.img.history", "nginx.conf", "error.log", "access.log",
         "slice.png", "sekishod.conf", "sekishod.log", "trail.key.pub",
-        "kept-checkpoint", "proof")
+        "kept-checkpoint", "proof", "report.html", "patient.html",
+        "evidence.tar", "audit.db")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -122,7 +124,7 @@ def perform(play):
     start = time.monotonic()
     play.set_up()
     introduce(play, time.monotonic() - start)
-    steps = story.STORY + doors.STEPS
+    steps = story.STORY + doors.STEPS + officer.STEPS
     for number, step in enumerate(steps, 1):
         play.number = number
         screen.step(number, step.__doc__)
