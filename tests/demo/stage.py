@@ -9,6 +9,7 @@ import errno
 import http.client
 import json
 import os
+import random
 import pwd
 import re
 import shutil
@@ -56,13 +57,18 @@ def find_nginx():
 
 
 def free_port(addresses=("127.0.0.1",)):
-    """A port that is free on all of these addresses, at this moment."""
-    for _ in range(50):
-        with socket.socket() as probe:
-            probe.bind((addresses[0], 0))
-            port = probe.getsockname()[1]
+    """A port that is free on all of these addresses, at this moment.
+
+    None of those that the kernel gives to clients: a connection of somebody
+    else would hold it until a server that does not reuse addresses starts.
+    """
+    with open("/proc/sys/net/ipv4/ip_local_port_range",
+              encoding="ascii") as limits:
+        first = int(limits.read().split()[0])
+    for _ in range(200):
+        port = random.SystemRandom().randrange(10240, max(first, 10340))
         try:
-            for address in addresses[1:]:
+            for address in addresses:
                 family = socket.AF_INET6 if ":" in address else socket.AF_INET
                 with socket.socket(family) as probe:
                     probe.bind((address, port))

@@ -378,9 +378,10 @@ def test_links_lead_somewhere(path):
 
 
 @pytest.mark.parametrize("folder", [
-    "lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/ipc", "daemon",
-    "modules/common", "modules/facility", "modules/audit", "tools", "tests",
-    "tests/unit", "tests/integration",
+    "lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/otp",
+    "lib/review", "lib/ipc", "daemon", "pam", "modules/common",
+    "modules/facility", "modules/audit", "tools", "tests", "tests/unit",
+    "tests/integration", "tests/fault",
     "tests/fuzz", "tests/bench", "tests/data", "tests/demo", "docs",
     "conf-examples"])
 def test_folder_says_what_lives_there(folder):
