@@ -79,11 +79,16 @@ is_counted(verifier_t *verifier, const question_t *question,
     if (strcmp(question->verdict, "yes") == 0) {
         return false;
     }
-    /* the time that a record takes must tell nobody who is enrolled */
-    if (question->code_seen && question->asker.kind != ASKER_SELF &&
-        folding_alone(&verifier->folding, what.address, now_ms))
-    {
-        return false;
+    if (question->code_seen) {
+        if (question->asker.kind == ASKER_SELF) {
+            /* of oneself there are no more than it takes to be locked */
+            if (question->outcome.result == OTP_WRONG) {
+                return false;
+            }
+        } else if (folding_alone(&verifier->folding, what.address, now_ms)) {
+            /* the time that a record takes must tell nobody who is enrolled */
+            return false;
+        }
     }
     return !folding_take(&verifier->folding, verifier->recorder, &what, now_ms);
 }

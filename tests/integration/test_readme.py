@@ -263,7 +263,8 @@ def test_five_minutes_more(scratch):
 
     search, verify = check.strip().split("\n")
     done = scratch.run(search)
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+    assert done.returncode == 0 and done.stdout.startswith("1 found")
+    assert len(done.stdout.splitlines()) == 2
     # What was recorded just now is sealed within a second.
     done = stage.wait_for(
         lambda: [done for done in [scratch.run(verify)]
