@@ -43,11 +43,11 @@ say(page_t *page, const evidence_t *evidence, const char *key)
 static void
 fact(page_t *page, const evidence_t *evidence, const char *key, slice_t text)
 {
-    page_add(page, SLICE("<dt>"));
+    page_add(page, SLICE("<tr><th scope=\"row\">"));
     say(page, evidence, key);
-    page_add(page, SLICE("</dt><dd>"));
+    page_add(page, SLICE("</th><td>"));
     page_escape(page, text);
-    page_add(page, SLICE("</dd>\n"));
+    page_add(page, SLICE("</td></tr>\n"));
 }
 
 
@@ -68,7 +68,7 @@ add_facts(page_t *page, const evidence_t *evidence)
     char text[NOTE_VERIFIER_TEXT_MAX], range[64], now[RECORD_TIME_TEXT_MAX];
     bool any = false;
 
-    page_add(page, SLICE("<dl>\n"));
+    page_add(page, SLICE("<table><tbody>\n"));
     for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
         const char *value = option_value(evidence->arguments, asked[i].option);
 
@@ -99,26 +99,36 @@ add_facts(page_t *page, const evidence_t *evidence)
         (void) note_verifier_format(&evidence->keys.keys[i], text);
         fact(page, evidence, "key", slice_of(text));
     }
-    page_add(page, SLICE("</dl>\n"));
+    page_add(page, SLICE("</tbody></table>\n"));
 }
 
 
 static void
-add_cell(page_t *page, slice_t text)
+add_cell(page_t *page, const evidence_t *evidence, const char *key,
+         slice_t text)
 {
-    page_add(page, SLICE("<td>"));
+    page_add(page, SLICE("<td data-label=\""));
+    say(page, evidence, key);
+    page_add(page, SLICE("\">"));
     page_escape(page, text);
     page_add(page, SLICE("</td>"));
 }
 
 
-/* The names that reports use; what they do not know is as it is. */
+/* The names that reports use, and of events that they do not show our own; what
+ * neither knows is as it is. */
 static slice_t
 name_of(const evidence_t *evidence, record_field_t field, slice_t value)
 {
+    slice_t own = field == RECORD_EVENT
+                      ? word_of(&evidence->words, "event", value)
+                      : value;
     words_t words = {evidence->words.lang,
                      report_file_words(evidence->words.lang[0] == 'j')};
 
+    if (!slice_equal(own, value)) {
+        return own;
+    }
     return field == RECORD_EVENT    ? word_of(&words, "event", value)
            : field == RECORD_ACTION ? word_of(&words, "action", value)
                                     : value;
@@ -134,13 +144,16 @@ add_row(page_t *page, const evidence_t *evidence, uint64_t index,
 
     (void) snprintf(number, sizeof(number), "%llu", (unsigned long long) index);
     page_add(page, SLICE("<tr>"));
-    add_cell(page, slice_of(number));
-    add_cell(page, (slice_t){time, size});
+    add_cell(page, evidence, "entry", slice_of(number));
+    add_cell(page, evidence, "time", (slice_t){time, size});
     for (size_t i = 0; i < COLUMNS; i++) {
-        add_cell(page, name_of(evidence, columns[i].field,
-                               record->values[columns[i].field]));
+        add_cell(page, evidence, columns[i].key,
+                 name_of(evidence, columns[i].field,
+                         record->values[columns[i].field]));
     }
-    page_add(page, SLICE("<td>"));
+    page_add(page, SLICE("<td data-label=\""));
+    say(page, evidence, "result");
+    page_add(page, SLICE("\">"));
     say(page, evidence,
         slice_is(record->values[RECORD_OUTCOME], "0") ? "success" : "failure");
     page_add(page, SLICE(" "));
@@ -190,7 +203,7 @@ add_table(page_t *page, evidence_t *evidence)
                       ? evidence->chosen.count
                       : PAGE_ROWS_MAX;
 
-    page_add(page, SLICE("<table><caption>"));
+    page_add(page, SLICE("<table class=\"cards\"><caption>"));
     say(page, evidence, "caption");
     page_add(page, SLICE("</caption><thead><tr>"));
     add_heading(page, evidence, "entry");

@@ -54,16 +54,22 @@ find_span(evidence_t *evidence)
 static bool
 id_number(slice_t id, uint64_t *number)
 {
-    char digits[17];
+    char digits[RECORD_ID_SIZE / 2 + 1] = "";
     char *end;
 
+    *number = 0;
     if (id.size != RECORD_ID_SIZE) {
         return false;
     }
-    memcpy(digits, id.data, 16);
-    digits[16] = '\0';
-    *number = strtoull(digits, &end, 16);
-    return *end == '\0' && *number != 0;
+    for (size_t half = 0; half < 2; half++) {
+        memcpy(digits, id.data + half * (RECORD_ID_SIZE / 2),
+               RECORD_ID_SIZE / 2);
+        *number ^= strtoull(digits, &end, 16);
+        if (*end != '\0') {
+            return false;
+        }
+    }
+    return *number != 0;
 }
 
 

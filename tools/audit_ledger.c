@@ -285,6 +285,21 @@ open_index(audit_report_t *report)
 }
 
 
+/* Table `r` with its words as text. */
+static const char texts_sql[] =
+    "CREATE TEMP VIEW t AS SELECT r.number, r.time, r.event, r.outcome,"
+    " r.requests, r.instances, r.bytes, u.text AS user, f.text AS facility,"
+    " d.text AS address, a.text AS action, o.text AS reason,"
+    " p.text AS patient, s.text AS study, w.text AS purpose"
+    " FROM r LEFT JOIN word u ON u.id = r.user"
+    " LEFT JOIN word f ON f.id = r.facility"
+    " LEFT JOIN word d ON d.id = r.address"
+    " LEFT JOIN word a ON a.id = r.action"
+    " LEFT JOIN word o ON o.id = r.reason"
+    " LEFT JOIN word p ON p.id = r.patient"
+    " LEFT JOIN word s ON s.id = r.study"
+    " LEFT JOIN word w ON w.id = r.purpose";
+
 static int
 ledger_open(ledger_t *ledger)
 {
@@ -308,7 +323,8 @@ ledger_open(ledger_t *ledger)
     ledger->events = report->words;
     ledger->headings = (words_t){
         report->words.lang, evidence_file_words(report->words.lang[0] == 'j')};
-    return report_select(report);
+    return report_select(report) == STATUS_OK ? report_run(report, texts_sql)
+                                              : STATUS_ERROR;
 }
 
 
@@ -359,57 +375,10 @@ ledger_run(const arguments_t *arguments, const ledger_column_t *columns,
 
 /* ---- The four tables ----------------------------------------------------- */
 
-#define WORD_OF(column) "(SELECT text FROM word WHERE id = " column ")"
-
-static const char
-    checklist_sql[] =
-        "SELECT " WORD_OF("r.user") ", r.time, r.event, " WORD_OF("r.action") ", " WORD_OF("r.reason") ", " WORD_OF(
-            "r.patient") ", " WORD_OF("r.study") ", " WORD_OF("r.facility") " F"
-                                                                            "RO"
-                                                                            "M "
-                                                                            "r "
-                                                                            "WH"
-                                                                            "ER"
-                                                                            "E "
-                                                                            "r."
-                                                                            "us"
-                                                                            "er"
-                                                                            " I"
-                                                                            "S "
-                                                                            "NO"
-                                                                            "T "
-                                                                            "NU"
-                                                                            "LL"
-                                                                            " O"
-                                                                            "R "
-                                                                            "r."
-                                                                            "ev"
-                                                                            "en"
-                                                                            "t "
-                                                                            "IN"
-                                                                            " ("
-                                                                            "'d"
-                                                                            "en"
-                                                                            "ie"
-                                                                            "d'"
-                                                                            ", "
-                                                                            "'u"
-                                                                            "nr"
-                                                                            "ec"
-                                                                            "or"
-                                                                            "de"
-                                                                            "d'"
-                                                                            ")"
-                                                                            " O"
-                                                                            "RD"
-                                                                            "ER"
-                                                                            " B"
-                                                                            "Y "
-                                                                            "r."
-                                                                            "nu"
-                                                                            "mb"
-                                                                            "e"
-                                                                            "r";
+static const char checklist_sql[] =
+    "SELECT user, time, event, action, reason, patient, study, facility FROM t"
+    " WHERE user IS NOT NULL OR event IN ('denied', 'unrecorded')"
+    " ORDER BY number";
 
 /* The five columns of the ministry's checklist, in its order. */
 static const ledger_column_t checklist_columns[] = {
@@ -419,16 +388,9 @@ static const ledger_column_t checklist_columns[] = {
 };
 
 static const char exports_sql[] =
-    "SELECT " WORD_OF("r.user") ", r.time, " WORD_OF("r.facility") ", " WORD_OF(
-        "r.address") ", " WORD_OF("r.patient") ", " WORD_OF("r.study") ", "
-                                                                       "r."
-                                                                       "instanc"
-                                                                       "es, "
-                                                                       "r."
-                                                                       "bytes,"
-                                                                       " " WORD_OF("r.purpose") ", r.number"
-                                                                                                " FROM r WHERE r.event IN ('access', 'request') AND r.action ="
-                                                                                                "  (SELECT id FROM word WHERE text = 'download') ORDER BY r.number";
+    "SELECT user, time, facility, address, patient, study, instances, bytes,"
+    " purpose, number FROM t WHERE event IN ('access', 'request')"
+    " AND action = 'download' ORDER BY number";
 
 static const ledger_column_t exports_columns[] = {
     {"time", CELL_TIME, 1},    {"user", CELL_TEXT, 0},
@@ -471,17 +433,15 @@ static const ledger_column_t accounts_columns[] = {
 
 /* In all, and then of each user who was let in with less. */
 static const char coverage_sql[] =
-    "WITH c AS (SELECT CASE r.event WHEN 'sign-in' THEN 'sign_ins'"
-    "  WHEN 'session' THEN 'sessions' ELSE 'openings' END AS kind, r.user,"
-    "  p.two FROM proved p JOIN r ON r.number = p.number)"
+    "WITH c AS (SELECT CASE event WHEN 'sign-in' THEN 'sign_ins'"
+    "  WHEN 'session' THEN 'sessions' ELSE 'openings' END AS kind,"
+    "  coalesce(user, '') AS user, two FROM proved JOIN t USING (number))"
     " SELECT kind, '' AS user, count(*), sum(two), sum(two) * 100 / count(*),"
     "  0 AS part FROM c GROUP BY kind"
-    " UNION ALL SELECT kind, coalesce(" WORD_OF(
-        "user") ", ''), count(*),"
-                "  sum(two), sum(two) * 100 / count(*), 1 FROM c GROUP BY "
-                "kind, user"
-                "  HAVING sum(two) < count(*)"
-                " ORDER BY part, 1, 2";
+    " UNION ALL SELECT kind, user, count(*), sum(two),"
+    "  sum(two) * 100 / count(*), 1 FROM c GROUP BY kind, user"
+    "  HAVING sum(two) < count(*)"
+    " ORDER BY part, 1, 2";
 
 static const char coverage_missed_sql[] =
     "SELECT count(*) FROM proved WHERE NOT two";

@@ -61,7 +61,7 @@ cleanup_scan(trail_scan_t **scan)
  * must be looked at; or a negative errno.
  */
 int entries_find_time(trail_reader_t *reader, uint64_t size, int64_t seconds,
-              uint64_t *index);
+                      uint64_t *index);
 
 /* ---- Which records (audit_filter.c) -------------------------------------- */
 

@@ -49,7 +49,8 @@ typedef struct {
     int64_t from, to; /* Unix seconds; to is exclusive */
     uint64_t entries, refused, unknown, factor;
     void *groups; /* tsearch() */
-    json_t *json; /* NULL: for people */
+    bool as_json;
+    json_t json;
 } simulation_t;
 
 
@@ -180,9 +181,10 @@ assume_chain(const simulation_t *simulation, const policy_request_t *request,
 /* What the record does not tell is assumed in favour, one after the other. */
 static result_t
 simulate_one(const simulation_t *simulation, const record_t *record,
-             policy_request_t *request, policy_decision_t *decision,
+             const policy_request_t *told, policy_decision_t *decision,
              policy_reason_t *reason, unsigned *unknown)
 {
+    policy_request_t asked = *told, *request = &asked;
     policy_certificate_t certificate;
     char country[2];
 
@@ -293,11 +295,9 @@ group_count(simulation_t *simulation, const group_t *like, uint64_t index)
 
 
 static void
-reason_text(const simulation_t *simulation, result_t result,
-            const policy_decision_t *decision, policy_reason_t reason,
-            unsigned unknown, char text[64])
+reason_text(result_t result, const policy_decision_t *decision,
+            policy_reason_t reason, unsigned unknown, char text[64])
 {
-    (void) simulation;
     if (result == RESULT_UNKNOWN) {
         (void) snprintf(text, 64, "%s%s%s",
                         (unknown & UNKNOWN_INGRESS) != 0 ? "ingress " : "",
@@ -350,16 +350,12 @@ take_entry(simulation_t *simulation, uint64_t index, const record_t *record)
     group.result = simulate_one(simulation, record, &request, &decision,
                                 &reason, &unknown);
     if (group.result == RESULT_ALLOWED) {
-        simulation->factor += decision.obligations.factor_fresh ||
-                                      decision.obligations.second_factor
-                                  ? 1
-                                  : 0;
+        simulation->factor += decision.obligations.factor_fresh ? 1 : 0;
         return 0;
     }
     simulation->refused += group.result == RESULT_REFUSED ? 1 : 0;
     simulation->unknown += group.result == RESULT_UNKNOWN ? 1 : 0;
-    reason_text(simulation, group.result, &decision, reason, unknown,
-                group.reason);
+    reason_text(group.result, &decision, reason, unknown, group.reason);
     group.facility = copy_of(record->values[RECORD_FACILITY]);
     group.user = copy_of(record->values[RECORD_USER]);
     error = group.facility == NULL || group.user == NULL
@@ -460,12 +456,12 @@ visit(const void *node, VISIT order, void *context)
 {
     const group_t *group = *(group_t *const *) node;
     simulation_t *simulation = context;
-    json_t *json = simulation->json;
+    json_t *json = &simulation->json;
 
     if (order != postorder && order != leaf) {
         return;
     }
-    if (json != NULL) {
+    if (simulation->as_json) {
         json_object(json, NULL);
         json_string(json, "result",
                     group->result == RESULT_REFUSED ? "refused"
@@ -497,23 +493,25 @@ visit(const void *node, VISIT order, void *context)
 static int
 print_as_json(simulation_t *simulation)
 {
-    _cleanup_(cleanup_json) json_t json;
+    json_t *json = &simulation->json;
+    int status;
 
-    json_init(&json);
-    json_object(&json, NULL);
-    json_string(&json, "policy", policy_image_version(simulation->image));
-    json_int(&json, "from", simulation->from);
-    json_int(&json, "to", simulation->to);
-    json_int(&json, "entries", (int64_t) simulation->entries);
-    json_int(&json, "refused", (int64_t) simulation->refused);
-    json_int(&json, "cannot_be_told", (int64_t) simulation->unknown);
-    json_int(&json, "code_asked", (int64_t) simulation->factor);
-    json_array(&json, "groups");
-    simulation->json = &json;
+    json_init(json);
+    json_object(json, NULL);
+    json_string(json, "policy", policy_image_version(simulation->image));
+    json_int(json, "from", simulation->from);
+    json_int(json, "to", simulation->to);
+    json_int(json, "entries", (int64_t) simulation->entries);
+    json_int(json, "refused", (int64_t) simulation->refused);
+    json_int(json, "cannot_be_told", (int64_t) simulation->unknown);
+    json_int(json, "code_asked", (int64_t) simulation->factor);
+    json_array(json, "groups");
     twalk_r(simulation->groups, visit, simulation);
-    json_end_array(&json);
-    json_end_object(&json);
-    return print_json(simulation->command, json_result(&json));
+    json_end_array(json);
+    json_end_object(json);
+    status = print_json(simulation->command, json_result(json));
+    json_free(json);
+    return status;
 }
 
 
@@ -527,7 +525,7 @@ print_for_people(simulation_t *simulation)
            count_text(simulation->entries, text));
     printf("%s would be refused, ", count_text(simulation->refused, text));
     printf("of %s it cannot be told; ", count_text(simulation->unknown, text));
-    printf("a code would be asked for %s of the others.\n",
+    printf("a fresh code would be asked for %s of the others.\n",
            count_text(simulation->factor, text));
 }
 
@@ -555,12 +553,11 @@ simulate(simulation_t *simulation, place_t *place, trail_reader_t **reader)
 {
     const arguments_t *arguments = simulation->arguments;
     const char *path = option_value(arguments, "--geoip");
-    bool json = option_given(arguments, "--json");
 
     if (!option_given(arguments, "--from")) {
         return fail(simulation->command, "since when? give --from DATE");
     }
-    if (json && simulation->list) {
+    if (simulation->as_json && simulation->list) {
         return fail(simulation->command, "--list and --json contradict each "
                                          "other");
     }
@@ -580,7 +577,7 @@ simulate(simulation_t *simulation, place_t *place, trail_reader_t **reader)
     {
         return STATUS_ERROR;
     }
-    if (!json) {
+    if (!simulation->as_json) {
         print_for_people(simulation);
     } else if (print_as_json(simulation) != STATUS_OK) {
         return STATUS_ERROR;
@@ -597,7 +594,8 @@ simulate_run(const arguments_t *arguments)
     _cleanup_(cleanup_reader) trail_reader_t *reader = NULL;
     simulation_t simulation = {.arguments = arguments,
                                .command = arguments->command->name,
-                               .list = option_given(arguments, "--list")};
+                               .list = option_given(arguments, "--list"),
+                               .as_json = option_given(arguments, "--json")};
     int status = simulate(&simulation, &place, &reader);
 
     tdestroy(simulation.groups, group_free);

@@ -321,33 +321,15 @@ def test_requirement_is_shown(example, command, reason):
     assert json.loads(output)["reason"] == reason
 
 
+# That each can be typed is shown in test_audit_ledgers.py.
 TRAIL_ROWS = re.findall(r"(?m)^\| (\d+) \|.*\| `(sekisho audit [^`]+)` \|",
                         REQUIREMENTS)
 
 
 def test_requirements_of_the_trail_have_commands():
-    assert {row[0] for row in TRAIL_ROWS} == {"26", "27", "28", "30", "31",
-                                              "33"}
-
-
-@pytest.mark.parametrize("command", [row[1] for row in TRAIL_ROWS],
-                         ids=["-".join(row) for row in TRAIL_ROWS])
-def test_requirement_of_the_trail_is_a_command(tmp_path, command):
-    """Each is asked of a small trail; what it finds there is the demo's."""
-    config = tmp_path / "sekishod.conf"
-    config.write_text("origin a.example/b;\ntrail %s/trail;\nkey %s/key;\n"
-                      "journal 4m;\nreserve 1m;\n" % (tmp_path, tmp_path))
-    status, _, errors = stage.sekisho("trail", "init", "--config", str(config))
-    assert status == 0, errors
-    words = command.split()[1:]
-    if words[1] != "status":
-        words += ["--trail", str(tmp_path / "trail")]
-    if words[1] == "search":
-        words += ["--unrecorded"]
-    status, _, errors = stage.sekisho(*words, "--config", str(config))
-    # nothing is in it yet, and no daemon runs: but it is understood
-    assert status in (0, 1), errors
-    assert "usage" not in errors and "unknown" not in errors
+    assert {"7", "9", "10", "11", "13", "14", "16", "17", "19", "24", "25",
+            "26", "27", "28", "29", "30", "31", "32", "33"} <= {
+                row[0] for row in TRAIL_ROWS}
 
 
 def test_requirements_classify_a_download():

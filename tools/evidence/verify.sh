@@ -3,7 +3,7 @@
 #
 #     sh verify.sh [KEY]
 #
-# It needs a POSIX shell, awk, sed, sha256sum, xargs and openssl (1.1.1 or
+# It needs a POSIX shell, awk, sed, tr, sha256sum, xargs and openssl (1.1.1 or
 # later), as a plain Debian with openssl has them, and no network.  KEY is the
 # log's verifier key, which you must have from somewhere else than from this
 # folder; without it the key in the folder is printed, for you to compare.
@@ -18,8 +18,9 @@ LC_ALL=C
 export LC_ALL
 umask 077
 
+# What a forger wrote must not act on the terminal.
 bad() {
-    printf 'NOT VERIFIED: %s\n' "$*"
+    printf 'NOT VERIFIED: %s\n' "$*" | tr -d '\000-\011\013-\037\177'
     exit 1
 }
 
@@ -115,6 +116,9 @@ found=no
 keys=0
 while IFS= read -r key || [ -n "$key" ]; do
     printf '%s\n' "$key" >> "$work/again"
+    case $key in
+    *[[:cntrl:]]*) bad "keys: there are control characters in it" ;;
+    esac
     name=${key%%+*}
     rest=${key#*+}
     id=${rest%%+*}
