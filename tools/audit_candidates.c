@@ -88,10 +88,19 @@ int
 candidates_of_study(candidates_t *candidates, review_index_t *index,
                     slice_t study)
 {
-    return add_by(candidates, index,
-                  "WITH w AS (SELECT id FROM word WHERE text = ?) " NUMBERS_BY(
-                      "study", "(SELECT id FROM w)"),
-                  study);
+    int error = add_by(
+        candidates, index,
+        "WITH w AS (SELECT id FROM word WHERE text = ?) " NUMBERS_BY(
+            "study", "(SELECT id FROM w)"),
+        study);
+
+    /* Orthanc's id of a patient is learned as studies are */
+    return error != 0
+               ? error
+               : add_by(candidates, index,
+                        "WITH w AS (SELECT id FROM word WHERE text = "
+                        "?) " NUMBERS_BY("patient", "(SELECT id FROM w)"),
+                        study);
 }
 
 
@@ -110,6 +119,14 @@ candidates_of_patient(candidates_t *candidates, review_index_t *index,
                        "WITH w AS (SELECT study FROM study WHERE patient = "
                        "(SELECT id FROM word WHERE text = ?)) " NUMBERS_BY(
                            "study", "(SELECT study FROM w)"),
+                       patient);
+    }
+    /* what named the patient by an id of Orthanc's */
+    if (error == 0) {
+        error = add_by(candidates, index,
+                       "WITH w AS (SELECT study FROM study WHERE patient = "
+                       "(SELECT id FROM word WHERE text = ?)) " NUMBERS_BY(
+                           "patient", "(SELECT study FROM w)"),
                        patient);
     }
     return error;

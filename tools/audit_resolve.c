@@ -177,11 +177,15 @@ resolver_note(resolver_t *resolver, const record_t *record, bool *changed)
 int
 resolver_matches(resolver_t *resolver, const record_t *record, bool *matches)
 {
+    slice_t patient = record->values[RECORD_PATIENT];
     slice_t study = record->values[RECORD_STUDY];
     resolver_slot_t *slot;
     int error;
 
-    *matches = slice_equal(record->values[RECORD_PATIENT], resolver->patient);
+    *matches = slice_equal(patient, resolver->patient);
+    /* without a study, `patient` may be Orthanc's id, which is learned as
+     * studies are */
+    study = study.size == 0 ? patient : study;
     if (*matches || study.size == 0) {
         return 0;
     }

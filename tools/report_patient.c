@@ -23,9 +23,11 @@ static const char accesses_sql[] =
     " a.address IS (SELECT id FROM word WHERE text = 'local')"
     " FROM (SELECT number FROM access WHERE patient = " OF_PATIENT
     "  UNION SELECT x.number FROM study t JOIN access x ON x.study = t.study"
-    "  WHERE t.patient = " OF_PATIENT ") n"
+    "  WHERE t.patient = " OF_PATIENT
+    "  UNION SELECT x.number FROM study t JOIN access x ON x.patient = t.study"
+    "  WHERE t.patient = " OF_PATIENT " AND x.study IS NULL) n"
     " JOIN access a ON a.number = n.number"
-    " LEFT JOIN study s ON s.study = a.study"
+    " LEFT JOIN study s ON s.study = coalesce(a.study, a.patient)"
     " LEFT JOIN word u ON u.id = a.user LEFT JOIN word f ON f.id = a.facility"
     " LEFT JOIN word p ON p.id = a.purpose LEFT JOIN word c ON c.id = a.action"
     " WHERE a.time >= :from AND a.time < :to AND " WHOSE " = " OF_PATIENT

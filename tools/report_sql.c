@@ -237,7 +237,7 @@ static const char select_rows[] =
     "FROM entry e JOIN word v ON v.id = e.event"
     " LEFT JOIN word f ON f.id = e.facility"
     " LEFT JOIN access a ON a.number = e.number"
-    " LEFT JOIN study s ON s.study = e.study "
+    " LEFT JOIN study s ON s.study = coalesce(e.study, e.patient) "
     "WHERE e.number >= :first AND e.time >= :from AND e.time < :to"
     " AND v.text NOT IN ('access-end', 'access-joined', 'request-end',"
     "  'patient-learned', 'heartbeat')";

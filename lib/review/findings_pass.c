@@ -274,7 +274,7 @@ static const char accesses[] =
     " CASE WHEN s.learned THEN s.patient"
     "  ELSE coalesce(a.patient, s.patient) END,"
     " a.study, s.name, 1"
-    " FROM access a LEFT JOIN study s ON s.study = a.study"
+    " FROM access a LEFT JOIN study s ON s.study = coalesce(a.study, a.patient)"
     " LEFT JOIN entry c ON c.number = a.closed"
     " LEFT JOIN word w ON w.id = a.action"
     " WHERE a.number >= ?1 AND a.time < ?2"

@@ -60,7 +60,7 @@ static const char tables[] =
     " w10.text AS name, w6.text AS study,"
     " w7.text AS purpose, w8.text AS session, a.requests, a.bytes,"
     " a.instances, a.closed, a.interrupted"
-    " FROM access a LEFT JOIN study s ON s.study = a.study"
+    " FROM access a LEFT JOIN study s ON s.study = coalesce(a.study, a.patient)"
     " LEFT JOIN word w1 ON w1.id = a.user"
     " LEFT JOIN word w2 ON w2.id = a.facility"
     " LEFT JOIN word w3 ON w3.id = a.address"

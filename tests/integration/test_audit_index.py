@@ -17,6 +17,9 @@ from tool import BASE_ENV, TOP, sekisho  # noqa: F401
 FORMAT = os.path.join(TOP, "conf-examples/lnav/sekisho.json")
 
 
+ORTHANC_PATIENT = "0123456789abcdef0123456789abcdef01234567"
+
+
 def records():
     """Twenty accesses of four users to five studies, two of whose patients are
     learned, one of them late; denials; a claim that is no answer."""
@@ -40,13 +43,18 @@ def records():
            "patient": "P1", "study": "1.2.4"}
     yield {"event": "patient-learned", "outcome": 0, "patient": "P2",
            "study": "1.2.2"}
+    # named by Orthanc's id of the patient, whose it is learned afterwards
+    yield {"id": f"{99:032x}", "event": "access", "outcome": 0,
+           "user": "user9", "patient": ORTHANC_PATIENT, "action": "view"}
+    yield {"event": "patient-learned", "outcome": 0, "patient": "P3",
+           "study": ORTHANC_PATIENT}
 
 
 QUERIES = [
     [], ["--all"], ["--user", "user1"], ["--user", "nobody"],
     ["--facility", "f2"], ["--address", "203.0.113.3"], ["--patient", "P1"],
     ["--patient", "P2"], ["--patient", "P1", "--user", "user2"],
-    ["--patient", "unknown"], ["--patient", "P2", "--all"],
+    ["--patient", "unknown"], ["--patient", "P3"], ["--patient", "P2", "--all"],
     ["--study", "1.2.2"], ["--study", "1.2.2", "--user", "user3"],
     ["--event", "denied"], ["--event", "heartbeat"],
     ["--event", "access", "--facility", "f0"], ["--outcome", "failure"],
@@ -109,6 +117,7 @@ def test_a_search_answers_the_same_with_and_without(sekisho, copy, options):
 
 
 @pytest.mark.parametrize("options", [["--patient", "P1"], ["--patient", "P2"],
+                                     ["--patient", "P3"],
                                      ["--user", "user1"], ["--study", "1.2.1"]],
                          ids=" ".join)
 @pytest.mark.parametrize("taken", [5, 12, 30])
@@ -142,6 +151,19 @@ def test_a_patient_is_found_by_what_was_learned_later(sekisho, copy):
     # four accesses to 1.2.2, and study 1.2.3, which a request claimed
     assert {entry["study"] for entry in found} == {"1.2.2", "1.2.3"}
     assert len(found) == 8
+
+
+def test_a_patient_is_found_by_the_id_that_orthanc_gave(sekisho, copy):
+    for indexed in (False, True):
+        if indexed:
+            sekisho("audit", "index", "--trail", copy)
+        result = sekisho("audit", "search", "--trail", copy, "--patient", "P3",
+                         "--event", "access", "--json")
+        found, = [json.loads(line) for line in result.stdout.splitlines()]
+        assert found["user"] == "user9"
+    with database(copy.parent / "audit.db") as db:
+        assert db.execute("SELECT patient FROM accesses WHERE user = 'user9'"
+                          ).fetchall() == [("P3",)]
 
 
 def test_the_tables_are_as_documented(sekisho, copy):
