@@ -240,6 +240,9 @@ build/bench/%: build/obj/tests/bench/%.o build/obj/libsekisho.a
 
 bench: all $(bench_programs:%=build/bench/%)
 	@$(PYTHON) tests/bench/bench.py
+	@$(PYTHON) tests/bench/bench_otp_daemon.py 10
+	@$(PYTHON) tests/bench/bench_pam.py || test $$? -eq 77
+	@$(PYTHON) tests/bench/learn.py
 
 demo: all
 	@tests/demo/demo.sh
@@ -278,8 +281,10 @@ lint: format-check
 # Nothing is written outside $(DESTDIR).  The units name the daemon where it is
 # put; users and folders are made by systemd-sysusers and systemd-tmpfiles.
 SYSTEMD_PREFIX ?= $(PREFIX)/lib
-docs := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md)
-examples := $(wildcard conf-examples/*.conf conf-examples/nginx/*.conf)
+docs := README.md CHANGELOG.md LICENSE $(wildcard docs/*.md docs/ja/*.md \
+        docs/*.png docs/ja/*.png)
+examples := $(wildcard conf-examples/*.conf conf-examples/nginx/*.conf \
+            conf-examples/pam.d/* conf-examples/sshd/* conf-examples/lnav/*)
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import time
 
 import pytest
 
@@ -226,6 +227,13 @@ def test_commands_of_the_documents_can_be_typed(page, tmp_path):
         front.checkpoint()
         (tmp_path / "new.conf").write_text(
             "facility a { network 203.0.113.0/28; }")
+        # the daemon's child makes the index as soon as it has a moment
+        end = time.monotonic() + 60
+        while subprocess.run(
+                [PLAIN, "audit", "accounts", "--config", daemon.config],
+                env=BASE_ENV, capture_output=True, check=False
+        ).returncode == 2 and time.monotonic() < end:
+            time.sleep(0.2)
         for line in COMMANDS[page]:
             # a finding's id is one that the officer has just read
             if "--finding" in line:
