@@ -9,6 +9,7 @@
 
 #include "unit.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <security/pam_appl.h>
 #include <stdio.h>
@@ -303,6 +304,10 @@ door_module(char path[1024])
     slash = strrchr(folder, '/');
     assert_non_null(slash);
     *slash = '\0';
+    if (fcntl(PROGRAM_FOLDER_FD, F_GETFD) >= 0) {
+        (void) snprintf(folder, sizeof(folder), "/proc/self/fd/%d",
+                        PROGRAM_FOLDER_FD);
+    }
     (void) snprintf(path, 1024, "%s/../../lib/pam_sekisho.so", folder);
     if (access(path, R_OK) != 0) {
         (void) snprintf(path, 1024, "%s/../../../lib/pam_sekisho.so", folder);

@@ -8,16 +8,40 @@
 
 #include "unit.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define YAMADA_UID 4242
 #define YAMADA_GID 4243
+
+static bool
+hold_program_folder(void)
+{
+    char path[1024];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    char *slash;
+    int fd;
+
+    if (n <= 0) {
+        return false;
+    }
+    path[n] = '\0';
+    slash = strrchr(path, '/');
+    if (slash == NULL) {
+        return false;
+    }
+    *slash = '\0';
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && dup2(fd, PROGRAM_FOLDER_FD) == PROGRAM_FOLDER_FD &&
+           close(fd) == 0;
+}
 
 /* False where that is not allowed; nothing has changed then. */
 static bool
@@ -26,7 +50,7 @@ private_mounts(void)
     static const char *const empty[] = {"/mnt", "/tmp", "/var/tmp", "/dev/shm"};
     FILE *file;
 
-    if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0) {
+    if (geteuid() != 0 || !hold_program_folder() || unshare(CLONE_NEWNS) < 0) {
         return false;
     }
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {

@@ -17,4 +17,8 @@
         return cmocka_run_group_tests(tests, NULL, NULL);                      \
     }
 
+/* The folder of a running test that mounts over /tmp stays open under this
+ * number: it may lie there. */
+#define PROGRAM_FOLDER_FD 200
+
 #endif
