@@ -188,29 +188,34 @@ damaged(otp_store_t *store, slice_t user)
                       (int) (user.size < 64 ? user.size : 64), user.data);
 }
 
+/* To the only row there can be: 0, -ENOENT, or the error. */
+static int
+step_to_row(otp_store_t *store, sqlite3_stmt *statement, const char *what)
+{
+    switch (sqlite3_step(statement)) {
+    case SQLITE_ROW:
+        return 0;
+    case SQLITE_DONE:
+        return -ENOENT;
+    default:
+        return store_sql_error(store, what);
+    }
+}
+
 int
 user_get(otp_store_t *store, slice_t user, user_row_t *row)
 {
     sqlite3_stmt *statement = store_statement(store, SQL_USER_GET);
-    int result = 0;
+    int result;
 
     memset(row, 0, sizeof(*row));
     if (statement == NULL ||
         bind(statement, 1, user.data, user.size) != SQLITE_OK) {
         return store_sql_error(store, "read a user");
     }
-    switch (sqlite3_step(statement)) {
-    case SQLITE_ROW:
-        if (!user_load(row, statement, 0)) {
-            result = damaged(store, user);
-        }
-        break;
-    case SQLITE_DONE:
-        result = -ENOENT;
-        break;
-    default:
-        result = store_sql_error(store, "read a user");
-        break;
+    result = step_to_row(store, statement, "read a user");
+    if (result == 0 && !user_load(row, statement, 0)) {
+        result = damaged(store, user);
     }
     (void) sqlite3_reset(statement);
     return result;
@@ -247,7 +252,7 @@ int
 device_get(otp_store_t *store, slice_t user, slice_t device, device_row_t *row)
 {
     sqlite3_stmt *statement = store_statement(store, SQL_DEVICE_GET);
-    int result = 0;
+    int result;
 
     memset(row, 0, sizeof(*row));
     if (statement == NULL ||
@@ -256,18 +261,9 @@ device_get(otp_store_t *store, slice_t user, slice_t device, device_row_t *row)
     {
         return store_sql_error(store, "read a device");
     }
-    switch (sqlite3_step(statement)) {
-    case SQLITE_ROW:
-        if (!device_load(row, statement, 0)) {
-            result = damaged(store, user);
-        }
-        break;
-    case SQLITE_DONE:
-        result = -ENOENT;
-        break;
-    default:
-        result = store_sql_error(store, "read a device");
-        break;
+    result = step_to_row(store, statement, "read a device");
+    if (result == 0 && !device_load(row, statement, 0)) {
+        result = damaged(store, user);
     }
     (void) sqlite3_reset(statement);
     return result;
