@@ -8,7 +8,7 @@
 
 #include "audit_resolve.h"
 
-#define SQL_SIZE 2048
+#define SQL_SIZE 4096
 
 static const struct {
     record_field_t field;
@@ -76,13 +76,13 @@ add_by(candidates_t *candidates, review_index_t *index, const char *sql,
 }
 
 
-/* An access, its close, and what is in `entry` alone. */
+/* An access, its close, and what is in `entry`. */
 #define NUMBERS_BY(column, words)                                              \
     "SELECT number FROM access WHERE " column " IN " words                     \
     " UNION ALL SELECT closed FROM access WHERE closed IS NOT NULL "           \
     "AND " column " IN " words                                                 \
     " UNION ALL SELECT number FROM entry WHERE " column " IN " words           \
-    " AND " column " IS NOT NULL AND event > 4"
+    " AND " column " IS NOT NULL"
 
 int
 candidates_of_study(candidates_t *candidates, review_index_t *index,
@@ -90,8 +90,11 @@ candidates_of_study(candidates_t *candidates, review_index_t *index,
 {
     int error = add_by(
         candidates, index,
-        "WITH w AS (SELECT id FROM word WHERE text = ?) " NUMBERS_BY(
-            "study", "(SELECT id FROM w)"),
+        "WITH i AS (SELECT id FROM word WHERE text = ?),"
+        " p AS (SELECT part FROM part WHERE whole IN (SELECT id FROM i)),"
+        " w AS (SELECT id FROM i UNION ALL SELECT part FROM p UNION ALL "
+        "SELECT part FROM part WHERE whole IN (SELECT part FROM "
+        "p)) " NUMBERS_BY("study", "(SELECT id FROM w)"),
         study);
 
     /* Orthanc's id of a patient is learned as studies are */
@@ -145,20 +148,69 @@ column_of(record_field_t field)
 }
 
 
-/* Heartbeats are not in the index; nor does it help with a time alone, which is
- * found by halving. */
+/* It does not help with a time alone, which is found by halving. */
 bool
 candidates_help(const filter_t *filter)
 {
-    if (filter->heartbeats) {
-        return false;
-    }
     for (unsigned i = 0; i < filter->count; i++) {
         if (column_of(filter->terms[i].field) != NULL) {
             return true;
         }
     }
     return filter->failures;
+}
+
+
+/* Where a record may be, and what its columns are called there. */
+typedef struct {
+    const char *table;
+    const char *number;
+    int64_t before; /* rows may be so many entries before `number` */
+    const char *also;
+    const char *event;
+    const char *reason;
+    const char *outcome;
+} part_t;
+
+static const part_t parts[] = {
+    {"entry", "number", 0, "", "event", "reason", "outcome"},
+    {"access", "number", 0, "", "event", "reason", "outcome"},
+    /* what closes later than that is in `entry` */
+    {"access", "closed", INDEX_CLOSE_DISTANCE, " AND closed > number",
+     "event + 1", "end_reason", "end_outcome"},
+};
+
+static int
+add_part(char sql[SQL_SIZE], int size, const part_t *part,
+         const filter_t *filter, uint64_t from, uint64_t to)
+{
+    int64_t first = from > INT64_MAX ? INT64_MAX : (int64_t) from;
+    int64_t end = to > INT64_MAX ? INT64_MAX : (int64_t) to;
+
+    size += snprintf(sql + size, SQL_SIZE - (size_t) size,
+                     "%sSELECT %s FROM %s WHERE number >= %lld AND %s >= %lld "
+                     "AND %s < %lld%s",
+                     size == 0 ? "" : " UNION ALL ", part->number, part->table,
+                     (long long) (first - part->before), part->number,
+                     (long long) first, part->number, (long long) end,
+                     part->also);
+    if (filter->failures) {
+        size += snprintf(sql + size, SQL_SIZE - (size_t) size, " AND %s <> 0",
+                         part->outcome);
+    }
+    for (unsigned i = 0; i < filter->count; i++) {
+        record_field_t field = filter->terms[i].field;
+        const char *column = field == RECORD_EVENT    ? part->event
+                             : field == RECORD_REASON ? part->reason
+                                                      : column_of(field);
+
+        if (column != NULL) {
+            size += snprintf(sql + size, SQL_SIZE - (size_t) size,
+                             " AND %s = (SELECT id FROM word WHERE text = ?%u)",
+                             column, i + 1);
+        }
+    }
+    return size;
 }
 
 
@@ -176,20 +228,9 @@ candidates_of_filter(candidates_t *candidates, review_index_t *index,
                                        filter->terms[i].value);
         }
     }
-    size = snprintf(sql, sizeof(sql),
-                    "SELECT number FROM entry WHERE number >= %lld AND "
-                    "number < %lld%s",
-                    (long long) from,
-                    to > INT64_MAX ? (long long) INT64_MAX : (long long) to,
-                    filter->failures ? " AND outcome <> 0" : "");
-    for (unsigned i = 0; i < filter->count; i++) {
-        const char *column = column_of(filter->terms[i].field);
-
-        if (column != NULL) {
-            size += snprintf(sql + size, sizeof(sql) - (size_t) size,
-                             " AND %s = (SELECT id FROM word WHERE text = ?%u)",
-                             column, i + 1);
-        }
+    size = 0;
+    for (size_t part = 0; part < sizeof(parts) / sizeof(parts[0]); part++) {
+        size = add_part(sql, size, &parts[part], filter, from, to);
     }
     if (sqlite3_prepare_v2(index_handle(index), sql, -1, &statement, NULL) !=
         SQLITE_OK)

@@ -241,42 +241,6 @@ take_patient(evidence_t *evidence)
 }
 
 
-/* Takes in what the records from `from` on tell of studies. */
-static int
-resolve(evidence_t *evidence, uint64_t from, candidates_t *candidates)
-{
-    _cleanup_(cleanup_scan) trail_scan_t *scan = NULL;
-    progress_t progress;
-    record_t record;
-    uint64_t index;
-    slice_t entry;
-    bool changed;
-    int error = 0, result = trail_scan_open(evidence->reader, from, &scan);
-
-    progress_begin(&progress, "resolved");
-    while (error == 0 && result >= 0 &&
-           (result = trail_scan_next(scan, &index, &entry)) == 1)
-    {
-        if (index % PROGRESS_STEP == 0) {
-            progress_tell(&progress, index - from, evidence->size - from);
-        }
-        if (memmem(entry.data, entry.size, "\"patient\":", 10) == NULL ||
-            memmem(entry.data, entry.size, "\"study\":", 8) == NULL ||
-            !record_parse(entry, &record, evidence->buffer))
-        {
-            continue;
-        }
-        error = resolver_note(&evidence->resolver, &record, &changed);
-        if (error == 0 && changed && evidence->index != NULL) {
-            error = candidates_of_study(candidates, evidence->index,
-                                        record.values[RECORD_STUDY]);
-        }
-    }
-    progress_end(&progress);
-    return error < 0 ? error : result < 0 ? -EIO : 0;
-}
-
-
 /* ---- The two ways -------------------------------------------------------- */
 
 /* What the index names, up to its size. */
@@ -340,7 +304,8 @@ choose_all(evidence_t *evidence)
     int error = 0;
 
     if (evidence->by_patient) {
-        error = resolve(evidence, known, &candidates);
+        error = resolver_read(&evidence->resolver, evidence->reader, known,
+                              evidence->size, &candidates);
     }
     if (error == 0 && evidence->index != NULL &&
         (evidence->by_patient || candidates_help(&evidence->filter)))

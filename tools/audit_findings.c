@@ -143,8 +143,11 @@ first_time(const look_t *look, int64_t *time_ms)
     sqlite3 *db = index_handle(look->index);
     sqlite3_stmt *statement = NULL;
     int result = sqlite3_prepare_v2(
-        db, "SELECT time FROM entry ORDER BY number LIMIT 1", -1, &statement,
-        NULL);
+        db,
+        "SELECT time FROM (SELECT * FROM (SELECT number, time FROM entry "
+        "ORDER BY number LIMIT 1) UNION ALL SELECT * FROM (SELECT number, time "
+        "FROM access ORDER BY number LIMIT 1)) ORDER BY number LIMIT 1",
+        -1, &statement, NULL);
 
     *time_ms = look->now_ms;
     if (result == SQLITE_OK) {

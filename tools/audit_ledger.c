@@ -404,16 +404,9 @@ static const ledger_column_t exports_columns[] = {
 /* Every user of the trail, by hops over the index: not by reading all of it.
  * Only what was let in is use. */
 static const char accounts_sql[] =
-    "WITH RECURSIVE known (user) AS ("
-    " SELECT min(user) FROM entry WHERE user > 0"
-    " UNION ALL SELECT (SELECT min(user) FROM entry e WHERE e.user >"
-    "  known.user) FROM known WHERE known.user IS NOT NULL),"
-    " seen AS (SELECT user,"
-    "  (SELECT time FROM entry e WHERE e.user = known.user AND e.outcome = 0"
-    "   ORDER BY number LIMIT 1) AS first,"
-    "  (SELECT time FROM entry e WHERE e.user = known.user AND e.outcome = 0"
-    "   AND e.time < :to ORDER BY number DESC LIMIT 1) AS last"
-    "  FROM known WHERE user IS NOT NULL)"
+    "WITH RECURSIVE " REPORT_USERS ","
+    " seen AS (SELECT user, " REPORT_FIRST_USE " AS first,"
+    "  " REPORT_LAST_USE " AS last FROM known WHERE user IS NOT NULL)"
     " SELECT w.text, first, last, (SELECT count(*) FROM r WHERE r.user ="
     "  seen.user AND r.event IN ('access', 'request')),"
     " (SELECT group_concat(f, ' ') FROM (SELECT DISTINCT p.factors AS f"

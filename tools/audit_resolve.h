@@ -8,11 +8,12 @@
 #include "audit_index.h"
 
 typedef struct {
-    siphash_t hash; /* of the study */
-    uint8_t state;  /* 0: an empty slot */
+    siphash_t hash;  /* of the study, or what is a part of one */
+    siphash_t whole; /* what it is a part of, as a record told */
+    uint8_t state;   /* 0: an empty slot */
 } resolver_slot_t;
 
-/* For one patient: which studies are his.  A study takes 24 to 48 bytes. */
+/* For one patient: which studies are his.  A study takes 40 to 80 bytes. */
 typedef struct {
     slice_t patient;
     review_index_t *index; /* asked about studies not met yet; or NULL */
@@ -26,8 +27,10 @@ int resolver_make(resolver_t *resolver, slice_t patient, review_index_t *index);
 void resolver_free(resolver_t *resolver);
 
 /* Takes in what a record tells.  Records come in the trail's order; with an
- * index those from its size on.  *changed: the study became this patient's. */
-int resolver_note(resolver_t *resolver, const record_t *record, bool *changed);
+ * index those from its size on.  *changed, in the record: the study or part that
+ * is the patient's, and was not known to be; size 0: none. */
+int resolver_note(resolver_t *resolver, const record_t *record,
+                  slice_t *changed);
 
 /* Whether the record is about the patient: by its own words, or its study's. */
 int resolver_matches(resolver_t *resolver, const record_t *record,
@@ -53,6 +56,13 @@ int candidates_of_patient(candidates_t *candidates, review_index_t *index,
                           slice_t patient);
 int candidates_of_study(candidates_t *candidates, review_index_t *index,
                         slice_t study);
+
+/* resolver_note() for all entries from `from` on; with an index what it says
+ * of the studies found is added to the candidates.  `size` of the trail, for
+ * who waits. */
+int resolver_read(resolver_t *resolver, trail_reader_t *reader, uint64_t from,
+                  uint64_t size, candidates_t *candidates);
+
 void candidates_sort(candidates_t *candidates);
 void candidates_free(candidates_t *candidates);
 

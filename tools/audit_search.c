@@ -141,40 +141,16 @@ index_problem(search_t *search, int error)
 static int
 resolve(search_t *search, uint64_t from)
 {
-    _cleanup_(cleanup_scan) trail_scan_t *scan = NULL;
-    progress_t progress;
-    record_t record;
-    uint64_t index;
-    slice_t entry;
-    bool changed;
-    int error = 0, result = trail_scan_open(search->list.reader, from, &scan);
+    int error = resolver_read(&search->resolver, search->list.reader, from,
+                              search->size, &search->candidates);
 
-    progress_begin(&progress, "resolved");
-    while (error == 0 && result >= 0 &&
-           (result = trail_scan_next(scan, &index, &entry)) == 1)
-    {
-        if (index % PROGRESS_STEP == 0) {
-            progress_tell(&progress, index - from, search->size - from);
-        }
-        if (memmem(entry.data, entry.size, "\"patient\":", 10) == NULL ||
-            memmem(entry.data, entry.size, "\"study\":", 8) == NULL ||
-            !record_parse(entry, &record, search->list.printer.buffer))
-        {
-            continue;
-        }
-        error = resolver_note(&search->resolver, &record, &changed);
-        if (error == 0 && changed && search->index != NULL) {
-            error = candidates_of_study(&search->candidates, search->index,
-                                        record.values[RECORD_STUDY]);
-        }
+    if (error == 0) {
+        return STATUS_OK;
     }
-    progress_end(&progress);
-    if (error < 0) {
-        return index_problem(search, error);
-    }
-    return result < 0 ? fail(search->list.command, "%s",
-                             trail_reader_problem(search->list.reader))
-                      : STATUS_OK;
+    return trail_reader_problem(search->list.reader)[0] != '\0'
+               ? fail(search->list.command, "%s",
+                      trail_reader_problem(search->list.reader))
+               : index_problem(search, error);
 }
 
 

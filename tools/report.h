@@ -120,6 +120,37 @@ int report_run(audit_report_t *report, const char *sql);
  */
 int report_select(audit_report_t *report);
 
+/*
+ * SQL: every user of the trail, by hops over the indexes and not by reading all
+ * of it; and when the known.user was first and last let in.
+ */
+#define REPORT_USERS                                                           \
+    "known (user) AS (SELECT " REPORT_NEXT_USER(                               \
+        "0") " UNION ALL SELECT " REPORT_NEXT_USER("known.user") " FROM "      \
+                                                                 "known "      \
+                                                                 "WHERE "      \
+                                                                 "known.user " \
+                                                                 "IS NOT "     \
+                                                                 "NULL)"
+#define REPORT_NEXT_USER(user)                                                 \
+    "nullif(min(coalesce((SELECT min(e.user) FROM entry e WHERE e.user "       \
+    "> " user "), " REPORT_NEVER                                               \
+    "), coalesce((SELECT min(a.user) FROM access a"                            \
+    " WHERE a.user > " user "), " REPORT_NEVER ")), " REPORT_NEVER ")"
+#define REPORT_FIRST_USE                                                       \
+    "nullif(min(coalesce((SELECT time FROM entry e WHERE e.user = known.user"  \
+    " AND e.outcome = 0 ORDER BY number LIMIT 1), " REPORT_NEVER "),"          \
+    " coalesce((SELECT time FROM access a WHERE a.user = known.user"           \
+    " AND a.outcome = 0 ORDER BY number LIMIT 1), " REPORT_NEVER               \
+    ")), " REPORT_NEVER ")"
+#define REPORT_LAST_USE                                                        \
+    "nullif(max(coalesce((SELECT time FROM entry e WHERE e.user = known.user"  \
+    " AND e.outcome = 0 AND e.time < :to ORDER BY number DESC LIMIT 1), -1),"  \
+    " coalesce((SELECT time FROM access a WHERE a.user = known.user"           \
+    " AND a.outcome = 0 AND a.time < :to ORDER BY number DESC LIMIT 1), -1))," \
+    " -1)"
+#define REPORT_NEVER "9223372036854775807"
+
 /* ---- Parts ---------------------------------------------------------------- */
 
 /* Each adds members to the open object; STATUS_ERROR after it was told. */

@@ -15,12 +15,20 @@
 
 /* ---- Single numbers ------------------------------------------------------ */
 
+#define HEARTBEATS                                                             \
+    "(SELECT count(*) FROM entry WHERE event ="                                \
+    " (SELECT id FROM word WHERE text = 'heartbeat')"                          \
+    " AND number >= :first AND time >= :from AND time < :to)"
+
 static const struct {
     const char *name;
     const char *sql;
 } numbers[] = {
-    {"records", "SELECT count(*) FROM entry WHERE number >= :first"
-                " AND time >= :from AND time < :to"},
+    {"records",
+     "SELECT " INDEX_RECORDS_WHERE(
+         ":first", "number >= :first AND time >= :from AND time < :to",
+         "closed >= :first AND ended >= :from AND ended < :to") " -"
+                                                                " " HEARTBEATS},
     {"rows", "SELECT count(*) FROM r"},
     {"accesses", "SELECT count(*) FROM r WHERE event IN ('access', 'request')"},
     {"views", "SELECT count(*) FROM r WHERE event IN ('access', 'request')"
@@ -45,12 +53,7 @@ static const struct {
     {"policy_changes", "SELECT count(*) FROM r WHERE event IN"
                        " ('policy-changed', 'enrollment', 'key-changed')"},
     {"trail_reads", "SELECT count(*) FROM r WHERE event = 'trail-read'"},
-    /* what the tree has between the first and the last, and the index has not */
-    {"heartbeats",
-     "SELECT coalesce(last - first + 1 - (SELECT count(*) FROM entry"
-     " WHERE number BETWEEN first AND last), 0)"
-     " FROM (SELECT min(number) AS first, max(number) AS last FROM entry"
-     " WHERE number >= :first AND time >= :from AND time < :to)"},
+    {"heartbeats", "SELECT " HEARTBEATS},
     {"first_number", "SELECT coalesce(min(number), -1) FROM r"},
     {"last_number", "SELECT coalesce(max(number), -1) FROM r"},
 };
@@ -207,13 +210,8 @@ static const char no_factor_sql[] =
 
 /* Every user of the trail, by hops over the index: not by reading all of it. */
 static const char dormant_sql[] =
-    "WITH RECURSIVE known (user) AS ("
-    " SELECT min(user) FROM entry WHERE user > 0"
-    " UNION ALL SELECT (SELECT min(user) FROM entry e WHERE e.user >"
-    "  known.user) FROM known WHERE known.user IS NOT NULL),"
-    " seen AS (SELECT user, (SELECT time FROM entry e WHERE e.user ="
-    "  known.user AND e.outcome = 0 AND e.time < :to"
-    "  ORDER BY number DESC LIMIT 1) AS last FROM known"
+    "WITH RECURSIVE " REPORT_USERS ","
+    " seen AS (SELECT user, " REPORT_LAST_USE " AS last FROM known"
     "  WHERE user IS NOT NULL)"
     " SELECT text, last FROM seen JOIN word ON id = user"
     " WHERE last < :to - 7776000000 AND (:user IS NULL OR text = :user)"

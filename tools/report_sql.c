@@ -216,36 +216,48 @@ sql_local(sqlite3_context *context, int count, sqlite3_value **values)
 
 /*
  * `patient` as a report tells it: what an answer of the PACS said comes before
- * what a request said.  `off` is asked of what was let in.
+ * what a request said.  `off` is asked of what was let in.  A close that stands
+ * alone is all that is left of an access.
  */
-static const char select_rows[] =
+static const char select_accesses[] =
     "CREATE TEMP TABLE r AS "
-    "SELECT e.number, e.time, local_seconds(e.time) AS local, v.text AS event,"
+    "SELECT a.number, a.time, local_seconds(a.time) AS local,"
+    " iif(a.event > 2, 'request', 'access') AS event,"
+    " a.outcome, a.reason, a.user, a.facility, a.address, a.service, a.action,"
+    " CASE WHEN s.learned THEN s.patient"
+    "  ELSE coalesce(a.patient, s.patient) END AS patient,"
+    " coalesce(q.whole, p.whole, a.study) AS study, a.session, a.purpose,"
+    " a.requests, a.bytes, a.instances,"
+    " coalesce(a.ended - a.time, a.duration_ms) AS duration,"
+    " a.closed, NULL AS count,"
+    " CASE WHEN a.outcome = 0 THEN off_hours(f.text, a.time) ELSE 0 END AS off,"
+    " a.record_id "
+    "FROM access a LEFT JOIN word f ON f.id = a.facility"
+    " LEFT JOIN study s ON s.study = coalesce(a.study, a.patient)"
+    " LEFT JOIN part p ON p.part = a.study"
+    " LEFT JOIN part q ON q.part = p.whole "
+    "WHERE a.number >= :first AND a.time >= :from AND a.time < :to";
+
+static const char select_others[] =
+    " UNION ALL "
+    "SELECT e.number, e.time, local_seconds(e.time), v.text,"
     " e.outcome, e.reason, e.user, e.facility, e.address, e.service, e.action,"
     " CASE WHEN s.learned THEN s.patient"
-    "  ELSE coalesce(a.patient, e.patient, s.patient) END AS patient,"
-    " e.study, e.session, e.purpose,"
-    " coalesce(a.requests, e.requests) AS requests,"
-    " coalesce(a.bytes, e.bytes) AS bytes,"
-    " coalesce(a.instances, e.instances) AS instances,"
-    " coalesce(a.ended - a.time, e.duration_ms) AS duration,"
-    " a.closed, e.count,"
-    " CASE WHEN e.outcome = 0"
-    "  AND v.text IN ('access', 'request', 'session', 'sign-in')"
-    "  THEN off_hours(f.text, e.time) ELSE 0 END AS off,"
-    " e.record_id "
+    "  ELSE coalesce(e.patient, s.patient) END,"
+    " e.study, e.session, e.purpose, e.requests, e.bytes, e.instances,"
+    " e.duration_ms, NULL, e.count,"
+    " CASE WHEN e.outcome = 0 AND v.text IN ('session', 'sign-in')"
+    "  THEN off_hours(f.text, e.time) ELSE 0 END, e.record_id "
     "FROM entry e JOIN word v ON v.id = e.event"
     " LEFT JOIN word f ON f.id = e.facility"
-    " LEFT JOIN access a ON a.number = e.number"
     " LEFT JOIN study s ON s.study = coalesce(e.study, e.patient) "
-    "WHERE e.number >= :first AND e.time >= :from AND e.time < :to"
-    " AND v.text NOT IN ('access-end', 'access-joined', 'request-end',"
-    "  'patient-learned', 'heartbeat')";
+    "WHERE e.event > 4 AND e.number >= :first AND e.time >= :from"
+    " AND e.time < :to AND v.text NOT IN ('access-joined', 'patient-learned',"
+    "  'heartbeat')";
 
-static const char of_facility[] =
-    " AND e.facility = (SELECT id FROM word WHERE text = :facility)";
-static const char of_user[] =
-    " AND e.user = (SELECT id FROM word WHERE text = :user)";
+#define OF_FACILITY                                                            \
+    " AND facility = (SELECT id FROM word WHERE text = :facility)"
+#define OF_USER " AND user = (SELECT id FROM word WHERE text = :user)"
 
 static int
 find_first(audit_report_t *report)
@@ -266,11 +278,13 @@ find_first(audit_report_t *report)
 int
 report_select(audit_report_t *report)
 {
-    char sql[sizeof(select_rows) + sizeof(of_facility) + sizeof(of_user)];
+    char sql[sizeof(select_accesses) + sizeof(select_others) +
+             2 * sizeof(OF_FACILITY OF_USER)];
+    const char *of_facility = report->facility == NULL ? "" : OF_FACILITY;
+    const char *of_user = report->user == NULL ? "" : OF_USER;
 
-    (void) snprintf(sql, sizeof(sql), "%s%s%s", select_rows,
-                    report->facility == NULL ? "" : of_facility,
-                    report->user == NULL ? "" : of_user);
+    (void) snprintf(sql, sizeof(sql), "%s%s%s%s%s%s", select_accesses,
+                    of_facility, of_user, select_others, of_facility, of_user);
     if (sqlite3_create_function(report->db, "local_seconds", 1,
                                 SQLITE_UTF8 | SQLITE_DIRECTONLY, NULL,
                                 sql_local, NULL, NULL) != SQLITE_OK ||

@@ -269,13 +269,12 @@ look_at(pass_t *pass, const row_t *row)
  * which comes when it has been idle for long. */
 static const char accesses[] =
     "SELECT a.number AS number, a.time AS time,"
-    " a.time + coalesce(c.duration_ms, 0) AS ended,"
+    " a.time + coalesce(a.duration_ms, 0) AS ended,"
     " a.user, a.facility, a.address, w.text,"
     " CASE WHEN s.learned THEN s.patient"
     "  ELSE coalesce(a.patient, s.patient) END,"
     " a.study, s.name, 1"
     " FROM access a LEFT JOIN study s ON s.study = coalesce(a.study, a.patient)"
-    " LEFT JOIN entry c ON c.number = a.closed"
     " LEFT JOIN word w ON w.id = a.action"
     " WHERE a.number >= ?1 AND a.time < ?2"
     " UNION ALL"

@@ -363,8 +363,8 @@ check_schema(review_index_t *index)
      * be found, where one of them is empty */
     if (error == 0) {
         error = index_run(index,
-                          "SELECT 1 FROM entry, access, study, day, word, meta "
-                          "LIMIT 0");
+                          "SELECT 1 FROM entry, access, study, part, day, word,"
+                          " meta LIMIT 0");
     }
     return error;
 }

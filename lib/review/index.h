@@ -16,8 +16,47 @@
 #include "../trail/reader.h"
 #include "../trail/record.h"
 
-#define INDEX_SCHEMA_VERSION 1
+#define INDEX_SCHEMA_VERSION 2
 #define INDEX_APPLICATION_ID 0x53454b31 /* "SEK1", in SQLite's header */
+
+/*
+ * A close more than so many entries behind its opening is in `entry`, too: who
+ * looks for the closes from an entry on need not look at all accesses.
+ */
+#define INDEX_CLOSE_DISTANCE 1048576
+
+/* SQL: how many records of the trail are in the tables from an entry on. */
+#define INDEX_RECORDS_FROM(number)                                             \
+    INDEX_RECORDS_WHERE(number, "number >= " number, "closed >= " number)
+
+/* The same of those that fulfil a condition, written for a row of its own, and
+ * for the close of an access (`closed`, `ended`, `end_outcome`). */
+#define INDEX_RECORDS_WHERE(first, record, close)                                    \
+    "((SELECT count(*) FROM access WHERE " record ")"                                \
+    " + (SELECT count(*) FROM access WHERE closed > number AND " close               \
+    " AND number >= " first                                                          \
+    " - " INDEX_TEXT(INDEX_CLOSE_DISTANCE) " AND closed - number "                   \
+                                           "< " INDEX_TEXT(                          \
+                                               INDEX_CLOSE_DISTANCE) ")"             \
+                                                                     " + "           \
+                                                                     "(SELECT"       \
+                                                                     " count("       \
+                                                                     "*) "           \
+                                                                     "FROM "         \
+                                                                     "entry "        \
+                                                                     "WHERE"         \
+                                                                     " " record      \
+                                                                     " AND "         \
+                                                                     "(event "       \
+                                                                     "> 4 OR "       \
+                                                                     "number "       \
+                                                                     "- "            \
+                                                                     "opened "       \
+                                                                     ">="            \
+                                                                     " " INDEX_TEXT( \
+                                                                         INDEX_CLOSE_DISTANCE) ")))"
+#define INDEX_TEXT(number)  INDEX_TEXT_(number)
+#define INDEX_TEXT_(number) #number
 
 struct sqlite3;
 typedef struct review_index_s review_index_t;

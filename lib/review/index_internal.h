@@ -15,9 +15,12 @@
 typedef struct {
     uint64_t number, closed; /* closed 0: not yet (entry 0 closes nothing) */
     int64_t time, ended;
-    uint32_t user, facility, address, action, patient, study, purpose, session;
-    int64_t requests, bytes, instances; /* -1: not said */
-    bool interrupted;
+    uint32_t words[ENTRY_WORDS];                  /* 0: not said */
+    uint32_t end_reason;                          /* word */
+    int64_t requests, bytes, instances, duration; /* -1: not said */
+    uint8_t outcome, end_outcome;
+    bool interrupted, has_id;
+    uint8_t id[OPENING_ID_SIZE];
 } access_t;
 
 typedef enum {
@@ -27,6 +30,8 @@ typedef enum {
     STATEMENT_DAY,
     STATEMENT_LEARNED,
     STATEMENT_REQUESTED,
+    STATEMENT_PART,
+    STATEMENT_PARTS,
     STATEMENTS
 } statement_t;
 
@@ -48,6 +53,7 @@ struct review_index_s {
     access_t *accesses; /* ACCESSES_MAX */
     size_t accesses_count;
     int64_t last_day;
+    bool any_parts; /* rows in `part` */
 };
 
 #define ACCESSES_MAX 131072
@@ -79,15 +85,36 @@ int64_t meta_number(review_index_t *index, const char *name);
  * are not so many. */
 int trail_root(trail_reader_t *reader, uint64_t size, merkle_hash_t *root);
 
+/* ---- index_accesses.c ---- */
+
+int waiting_load(review_index_t *index);
+/* What opens, closes or joins.  *own: it needs a row of `entry` as well.
+ * *opened: number of the opening that it closes or joins; or UINT64_MAX. */
+int accesses_note(review_index_t *index, const row_t *row,
+                  const uint32_t words[ENTRY_WORDS], bool *own,
+                  uint64_t *opened);
+/* Writes the rows that wait for their close within the transaction. */
+int accesses_flush(review_index_t *index);
+
+/* ---- index_studies.c ---- */
+
+int parts_load(review_index_t *index);
+/* Whose study it is, and what is a part of what. */
+int studies_note(review_index_t *index, const row_t *row,
+                 word_t *const words[ROW_WORDS]);
+
 /* ---- index_tables.c ---- */
+
+void bind_word(struct sqlite3_stmt *statement, int column, uint32_t word);
+void bind_number(struct sqlite3_stmt *statement, int column, int64_t number);
+/* Steps and resets a statement without rows. */
+int statement_run(review_index_t *index, struct sqlite3_stmt *statement);
 
 /* Statements, words and waiting openings of the tables as they are. */
 int tables_begin(review_index_t *index);
 /* Forgets them: after an error they may say more than the tables. */
 void tables_end(review_index_t *index);
 int tables_add(review_index_t *index, const row_t *row);
-/* Before a commit. */
-int tables_flush(review_index_t *index);
 
 /* Readers may come: after the first filling. */
 int index_share(review_index_t *index);

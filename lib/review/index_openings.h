@@ -21,6 +21,7 @@ typedef struct {
     uint8_t id[OPENING_ID_SIZE];
     uint64_t number;         /* of the opening entry */
     uint32_t patient, study; /* words; 0: not said */
+    uint32_t others;         /* a hash of its other words */
     bool used;
 } waiting_t;
 

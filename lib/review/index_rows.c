@@ -10,13 +10,14 @@
 #include "index_internal.h"
 
 static const record_field_t word_fields[ROW_WORDS] = {
-    [COLUMN_EVENT] = RECORD_EVENT,     [COLUMN_REASON] = RECORD_REASON,
-    [COLUMN_USER] = RECORD_USER,       [COLUMN_FACILITY] = RECORD_FACILITY,
-    [COLUMN_ADDRESS] = RECORD_ADDRESS, [COLUMN_SERVICE] = RECORD_SERVICE,
-    [COLUMN_ACTION] = RECORD_ACTION,   [COLUMN_PATIENT] = RECORD_PATIENT,
-    [COLUMN_STUDY] = RECORD_STUDY,     [COLUMN_SESSION] = RECORD_SESSION,
-    [COLUMN_PURPOSE] = RECORD_PURPOSE, [COLUMN_ISSUER] = RECORD_ISSUER,
-    [COLUMN_NAME] = RECORD_NAME,
+    [COLUMN_EVENT] = RECORD_EVENT,       [COLUMN_REASON] = RECORD_REASON,
+    [COLUMN_USER] = RECORD_USER,         [COLUMN_FACILITY] = RECORD_FACILITY,
+    [COLUMN_ADDRESS] = RECORD_ADDRESS,   [COLUMN_SERVICE] = RECORD_SERVICE,
+    [COLUMN_ACTION] = RECORD_ACTION,     [COLUMN_PATIENT] = RECORD_PATIENT,
+    [COLUMN_STUDY] = RECORD_STUDY,       [COLUMN_SESSION] = RECORD_SESSION,
+    [COLUMN_PURPOSE] = RECORD_PURPOSE,   [COLUMN_ISSUER] = RECORD_ISSUER,
+    [COLUMN_NAME] = RECORD_NAME,         [COLUMN_SERIES] = RECORD_SERIES,
+    [COLUMN_INSTANCE] = RECORD_INSTANCE,
 };
 
 static const record_field_t number_fields[ROW_NUMBERS] = {
@@ -88,6 +89,17 @@ id_of(slice_t text, uint8_t id[OPENING_ID_SIZE])
 }
 
 
+/* Series and instances are many, and say nothing more where the study or the
+ * patient is known. */
+static bool
+needs_parts(const record_t *record, record_event_t event)
+{
+    return record->values[RECORD_PATIENT].size == 0 &&
+           (record->values[RECORD_STUDY].size == 0 ||
+            event == EVENT_PATIENT_LEARNED);
+}
+
+
 /* Appends the row of a record; the batch has room for all of a line. */
 static void
 add_row(batch_t *batch, const uint8_t *key, uint64_t number,
@@ -95,6 +107,7 @@ add_row(batch_t *batch, const uint8_t *key, uint64_t number,
 {
     row_t *row = &batch->rows[batch->count++];
     int64_t outcome = number_of(record->values[RECORD_OUTCOME]);
+    unsigned words = ROW_WORDS;
 
     row->number = number;
     row->time = time_ms(record->values[RECORD_TIME]);
@@ -109,7 +122,12 @@ add_row(batch_t *batch, const uint8_t *key, uint64_t number,
     for (unsigned i = 0; i < ROW_NUMBERS; i++) {
         row->numbers[i] = number_of(record->values[number_fields[i]]);
     }
-    for (unsigned i = 0; i < ROW_WORDS; i++) {
+    if (!needs_parts(record, row->event)) {
+        words = COLUMN_SERIES;
+        row->words[COLUMN_SERIES] = (slice_t){NULL, 0};
+        row->words[COLUMN_INSTANCE] = (slice_t){NULL, 0};
+    }
+    for (unsigned i = 0; i < words; i++) {
         slice_t text = record->values[word_fields[i]];
 
         row->words[i] = (slice_t){batch->bytes + batch->used, text.size};
@@ -162,10 +180,7 @@ fill(rows_t *rows, batch_t *batch)
             break;
         }
         rows->next = index + 1;
-        if (record_parse(entry, &record, rows->buffer) &&
-            !slice_is(record.values[RECORD_EVENT],
-                      record_event_name(EVENT_HEARTBEAT)))
-        {
+        if (record_parse(entry, &record, rows->buffer)) {
             add_row(batch, rows->key, index, &record);
         }
     }

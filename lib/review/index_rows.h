@@ -7,12 +7,13 @@
 #include <pthread.h>
 #include <stdint.h>
 
+#include "../base/siphash.h"
 #include "../trail/reader.h"
 #include "../trail/record.h"
 #include "index_openings.h"
 
 /* The columns of `entry` that are words, in the order of the table, then what
- * only `study` has. */
+ * only `study` and `part` have. */
 enum {
     COLUMN_EVENT = 0,
     COLUMN_REASON,
@@ -28,6 +29,9 @@ enum {
     ENTRY_WORDS,
     COLUMN_ISSUER = ENTRY_WORDS,
     COLUMN_NAME,
+    COLUMN_SERIES, /* where it matters: without study and patient, and where
+                      what is a part of what is told */
+    COLUMN_INSTANCE,
     ROW_WORDS
 };
 
@@ -54,7 +58,7 @@ typedef struct {
     uint8_t open[OPENING_ID_SIZE]; /* what it closes or joins */
     int64_t numbers[ROW_NUMBERS];  /* -1: not there */
     slice_t words[ROW_WORDS];      /* size 0: not there; the batch's */
-    uint64_t hashes[ROW_WORDS];    /* of those that are there */
+    siphash_t hashes[ROW_WORDS];   /* of those that are there */
 } row_t;
 
 #define ROWS_MAX   2048 /* of a batch */

@@ -9,6 +9,15 @@
 static const char tables[] =
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
     "CREATE TABLE word (id INTEGER PRIMARY KEY, text TEXT NOT NULL);"
+    "CREATE TABLE access ("
+    " number INTEGER PRIMARY KEY, time INTEGER NOT NULL,"
+    " event INTEGER NOT NULL, outcome INTEGER NOT NULL, reason INTEGER,"
+    " user INTEGER, facility INTEGER, address INTEGER, service INTEGER,"
+    " action INTEGER, patient INTEGER, study INTEGER, session INTEGER,"
+    " purpose INTEGER, closed INTEGER, ended INTEGER, end_outcome INTEGER,"
+    " end_reason INTEGER, requests INTEGER, bytes INTEGER, instances INTEGER,"
+    " duration_ms INTEGER, interrupted INTEGER NOT NULL,"
+    " record_id BLOB NOT NULL);"
     "CREATE TABLE entry ("
     " number INTEGER PRIMARY KEY, time INTEGER NOT NULL,"
     " event INTEGER NOT NULL, outcome INTEGER NOT NULL, reason INTEGER,"
@@ -17,18 +26,15 @@ static const char tables[] =
     " purpose INTEGER, opened INTEGER, requests INTEGER, bytes INTEGER,"
     " instances INTEGER, duration_ms INTEGER, count INTEGER,"
     " record_id BLOB NOT NULL);"
-    "CREATE TABLE access ("
-    " number INTEGER PRIMARY KEY, time INTEGER NOT NULL, ended INTEGER,"
-    " user INTEGER, facility INTEGER, address INTEGER, action INTEGER,"
-    " patient INTEGER, study INTEGER, purpose INTEGER, session INTEGER,"
-    " requests INTEGER, bytes INTEGER, instances INTEGER, closed INTEGER,"
-    " interrupted INTEGER NOT NULL DEFAULT 0);"
     "CREATE TABLE study ("
     " study INTEGER PRIMARY KEY, patient INTEGER NOT NULL, issuer INTEGER,"
     " name INTEGER, number INTEGER NOT NULL, learned INTEGER NOT NULL)"
     " WITHOUT ROWID;"
+    "CREATE TABLE part (part INTEGER PRIMARY KEY, whole INTEGER NOT NULL)"
+    " WITHOUT ROWID;"
     "CREATE TABLE day (day INTEGER PRIMARY KEY, number INTEGER NOT NULL);"
 
+    /* A close is a row here as it is one of the trail. */
     "CREATE VIEW events AS SELECT e.number,"
     " strftime('%Y-%m-%dT%H:%M:%f', e.time / 1000.0, 'unixepoch',"
     "  'localtime') AS time,"
@@ -38,7 +44,21 @@ static const char tables[] =
     " w10.text AS session, w11.text AS purpose, e.opened, e.requests,"
     " e.bytes, e.instances, e.duration_ms, e.count,"
     " lower(hex(e.record_id)) AS id"
-    " FROM entry e LEFT JOIN word w1 ON w1.id = e.event"
+    " FROM (SELECT number, time, event, outcome, reason, user, facility,"
+    "  address, service, action, patient, study, session, purpose, opened,"
+    "  requests, bytes, instances, duration_ms, count, record_id FROM entry"
+    " UNION ALL SELECT number, time, event, outcome, reason, user, facility,"
+    "  address, service, action, patient, study, session, purpose, NULL,"
+    "  iif(closed IS number, requests, NULL),"
+    "  iif(closed IS number, bytes, NULL),"
+    "  iif(closed IS number, instances, NULL),"
+    "  iif(closed IS number, duration_ms, NULL), NULL, record_id FROM access"
+    " UNION ALL SELECT closed, ended, event + 1, end_outcome, end_reason,"
+    "  user, facility, address, service, action, patient, study, session,"
+    "  purpose, number, requests, bytes, instances, duration_ms, NULL, NULL"
+    "  FROM access a WHERE closed > number"
+    "  AND NOT EXISTS (SELECT 1 FROM entry e WHERE e.number = a.closed)) e"
+    " LEFT JOIN word w1 ON w1.id = e.event"
     " LEFT JOIN word w2 ON w2.id = e.reason"
     " LEFT JOIN word w3 ON w3.id = e.user"
     " LEFT JOIN word w4 ON w4.id = e.facility"
@@ -61,26 +81,30 @@ static const char tables[] =
     " w7.text AS purpose, w8.text AS session, a.requests, a.bytes,"
     " a.instances, a.closed, a.interrupted"
     " FROM access a LEFT JOIN study s ON s.study = coalesce(a.study, a.patient)"
+    " LEFT JOIN part p ON p.part = a.study"
+    " LEFT JOIN part q ON q.part = p.whole"
     " LEFT JOIN word w1 ON w1.id = a.user"
     " LEFT JOIN word w2 ON w2.id = a.facility"
     " LEFT JOIN word w3 ON w3.id = a.address"
     " LEFT JOIN word w4 ON w4.id = a.action"
     " LEFT JOIN word w5 ON w5.id = CASE WHEN s.learned THEN s.patient"
     "  ELSE coalesce(a.patient, s.patient) END"
-    " LEFT JOIN word w6 ON w6.id = a.study"
+    " LEFT JOIN word w6 ON w6.id = coalesce(q.whole, p.whole, a.study)"
     " LEFT JOIN word w7 ON w7.id = a.purpose"
     " LEFT JOIN word w8 ON w8.id = a.session"
     " LEFT JOIN word w9 ON w9.id = s.issuer"
     " LEFT JOIN word w10 ON w10.id = s.name;";
 
 /* Of few entries: kept from the start, where making them later would read all
- * entries once more for each. */
+ * of a table once more for each. */
 static const char *const small_indexes[] = {
-    "CREATE INDEX entry_event ON entry (event, number) WHERE event > 4",
+    "CREATE INDEX entry_event ON entry (event, number)",
+    "CREATE INDEX entry_user ON entry (user, number) WHERE user IS NOT NULL",
     "CREATE INDEX entry_study ON entry (study, number)"
-    " WHERE event > 4 AND study IS NOT NULL",
+    " WHERE study IS NOT NULL",
     "CREATE INDEX entry_patient ON entry (patient, number)"
-    " WHERE event > 4 AND patient IS NOT NULL",
+    " WHERE patient IS NOT NULL",
+    "CREATE INDEX part_whole ON part (whole)",
 };
 
 #define SMALL_INDEXES (sizeof(small_indexes) / sizeof(small_indexes[0]))
@@ -88,7 +112,7 @@ static const char *const small_indexes[] = {
 /* One by one, so that each can be stopped and is not made again. */
 static const char *const indexes[] = {
     "CREATE UNIQUE INDEX IF NOT EXISTS word_text ON word (text)",
-    "CREATE INDEX IF NOT EXISTS entry_user ON entry (user, number)"
+    "CREATE INDEX IF NOT EXISTS access_user ON access (user, number)"
     " WHERE user IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS access_study ON access (study, number)"
     " WHERE study IS NOT NULL",
@@ -101,7 +125,7 @@ static const char *const indexes[] = {
 
 #define INDEXES (sizeof(indexes) / sizeof(indexes[0]))
 
-/* The words 1 to 4: what most entries are, left out of the indexes above. */
+/* The words 1 to 4: an access opens, and closes with the word behind it. */
 static const record_event_t common[] = {EVENT_ACCESS, EVENT_ACCESS_END,
                                         EVENT_REQUEST, EVENT_REQUEST_END};
 

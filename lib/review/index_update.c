@@ -77,7 +77,7 @@ static int
 commit(review_index_t *index, const batch_t *batch)
 {
     char text[ROOT_TEXT_MAX];
-    int error = tables_flush(index);
+    int error = accesses_flush(index);
 
     if (error == 0) {
         error = meta_set_number(index, "size", (int64_t) batch->next);

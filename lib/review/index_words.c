@@ -1,9 +1,10 @@
 /*
  * Words: two generations of what was met lately.  When the younger one is full
  * the older one is dropped and the younger becomes the older; what is met again
- * moves up.  As long as nothing was dropped a text that is not here is new, and
- * the table need not be asked: so the first filling goes without the table's
- * index, which is cheaper to make at the end.
+ * moves up.  The directory, where it is complete, knows the numbers of all: a
+ * text that it does not know is new, and the table need not be asked.  So the
+ * first filling goes without the table's index, which is cheaper to make at the
+ * end.
  */
 
 #define _GNU_SOURCE
@@ -56,7 +57,7 @@ generation_grow(words_generation_t *generation)
 
         while (word != NULL) {
             word_t *next = word->next;
-            word_t **place = &buckets[word->hash & (size - 1)];
+            word_t **place = &buckets[word->hash.low & (size - 1)];
 
             word->next = *place;
             *place = word;
@@ -78,7 +79,7 @@ generation_bytes(const words_generation_t *generation)
 
 
 static word_t *
-generation_find(const words_generation_t *generation, uint64_t hash,
+generation_find(const words_generation_t *generation, siphash_t hash,
                 slice_t text)
 {
     word_t *word;
@@ -86,9 +87,10 @@ generation_find(const words_generation_t *generation, uint64_t hash,
     if (generation->buckets == NULL) {
         return NULL;
     }
-    word = generation->buckets[hash & generation->mask];
-    while (word != NULL && (word->hash != hash || word->size != text.size ||
-                            memcmp(word->text, text.data, text.size) != 0))
+    word = generation->buckets[hash.low & generation->mask];
+    while (word != NULL &&
+           (word->hash.low != hash.low || word->size != text.size ||
+            memcmp(word->text, text.data, text.size) != 0))
     {
         word = word->next;
     }
@@ -123,7 +125,7 @@ generation_take(words_generation_t *generation, size_t size)
 
 /* Puts a word into the younger generation. */
 static word_t *
-remember(words_t *words, uint64_t hash, slice_t text, uint32_t id)
+remember(words_t *words, siphash_t hash, slice_t text, uint32_t id)
 {
     words_generation_t *young = &words->young;
     word_t *word, **place;
@@ -132,7 +134,6 @@ remember(words_t *words, uint64_t hash, slice_t text, uint32_t id)
         generation_free(&words->old);
         words->old = *young;
         *young = (words_generation_t){0};
-        words->complete = false;
     }
     if ((young->buckets == NULL || young->count > young->mask) &&
         !generation_grow(young))
@@ -145,11 +146,22 @@ remember(words_t *words, uint64_t hash, slice_t text, uint32_t id)
     }
     *word = (word_t){.hash = hash, .id = id, .size = (uint32_t) text.size};
     memcpy(word->text, text.data, text.size);
-    place = &young->buckets[hash & young->mask];
+    place = &young->buckets[hash.low & young->mask];
     word->next = *place;
     *place = word;
     young->count++;
     return word;
+}
+
+
+/* Full, it is of no more use: the table is asked from then on. */
+static void
+enter(words_t *words, siphash_t hash, uint32_t id)
+{
+    if (words->complete && !directory_add(&words->directory, hash, id)) {
+        directory_free(&words->directory);
+        words->complete = false;
+    }
 }
 
 
@@ -173,15 +185,11 @@ load(words_t *words)
         slice_t text = {(const char *) sqlite3_column_text(all, 1),
                         (size_t) sqlite3_column_bytes(all, 1)};
 
-        if (remember(words, words_hash(words->key, text), text,
-                     (uint32_t) sqlite3_column_int64(all, 0)) == NULL)
-        {
-            result = SQLITE_NOMEM;
-            break;
-        }
+        enter(words, words_hash(words->key, text),
+              (uint32_t) sqlite3_column_int64(all, 0));
     }
     (void) sqlite3_finalize(all);
-    return result == SQLITE_DONE ? 0 : result == SQLITE_NOMEM ? -ENOMEM : -EIO;
+    return result == SQLITE_DONE ? 0 : -EIO;
 }
 
 
@@ -225,6 +233,7 @@ words_free(words_t *words)
     (void) sqlite3_finalize(words->find);
     generation_free(&words->young);
     generation_free(&words->old);
+    directory_free(&words->directory);
     *words = (words_t){0};
 }
 
@@ -280,7 +289,7 @@ make_new(words_t *words, slice_t text, uint32_t *id)
 
 
 int
-words_get(words_t *words, slice_t text, uint64_t hash, word_t **found)
+words_get(words_t *words, slice_t text, siphash_t hash, word_t **found)
 {
     word_t *word = generation_find(&words->young, hash, text), *older;
     uint32_t id = 0;
@@ -304,11 +313,16 @@ words_get(words_t *words, slice_t text, uint64_t hash, word_t **found)
         *found = word;
         return word == NULL ? -ENOMEM : 0;
     }
-    if (!words->complete) {
+    if (words->complete) {
+        id = directory_find(&words->directory, hash);
+    } else {
         error = look_up(words, text, &id);
     }
     if (error == 0 && id == 0) {
         error = make_new(words, text, &id);
+        if (error == 0) {
+            enter(words, hash, id);
+        }
     }
     if (error < 0) {
         return error;

@@ -6,22 +6,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "../base/siphash.h"
 #include "../base/slice.h"
+#include "index_directory.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
 
-/*
- * Memory for texts and their table.  A word met lately costs a look at it;
- * beyond this the table of words itself is asked.
- */
-#define WORDS_BYTES_MAX ((size_t) 192 << 20)
+/* Memory for the texts of words that were met lately, and their table. */
+#define WORDS_BYTES_MAX ((size_t) 64 << 20)
 
 typedef struct word_s word_t;
 struct word_s {
     word_t *next; /* of its bucket */
-    uint64_t hash;
+    siphash_t hash;
     uint32_t id;
     uint32_t size;
     uint32_t patient; /* as a study: whose it is, where that is in the table;
@@ -44,9 +41,10 @@ typedef struct {
     struct sqlite3_stmt *insert, *find;
     uint8_t key[SIPHASH_KEY_SIZE];
     words_generation_t young, old;
+    directory_t directory;
+    bool complete; /* all words of the table are in `directory` */
     size_t bytes_max;
     uint32_t next; /* id of the next new word */
-    bool complete; /* all words of the table are in `young` */
 } words_t;
 
 /* 0 or negative errno.  words_free() in any case. */
@@ -55,29 +53,30 @@ void words_free(words_t *words);
 
 /* The word of a text, made if it is new; the word stays valid until the second
  * next call only.  -EIO: SQLite has the reason. */
-int words_get(words_t *words, slice_t text, uint64_t hash, word_t **word);
+int words_get(words_t *words, slice_t text, siphash_t hash, word_t **word);
 
 /* The hash of a text, which another thread may compute. */
-static inline uint64_t
+static inline siphash_t
 words_hash(const uint8_t key[SIPHASH_KEY_SIZE], slice_t text)
 {
-    return siphash(key, text.data, text.size).low;
+    return siphash(key, text.data, text.size);
 }
 
 /* The text of this hash will be asked for soon. */
 static inline void
-words_expect(const words_t *words, uint64_t hash)
+words_expect(const words_t *words, siphash_t hash)
 {
     if (words->young.buckets != NULL) {
-        __builtin_prefetch(&words->young.buckets[hash & words->young.mask]);
+        __builtin_prefetch(&words->young.buckets[hash.low & words->young.mask]);
     }
+    directory_expect(&words->directory, hash);
 }
 
 static inline void
-words_expect_next(const words_t *words, uint64_t hash)
+words_expect_next(const words_t *words, siphash_t hash)
 {
     if (words->young.buckets != NULL) {
-        __builtin_prefetch(words->young.buckets[hash & words->young.mask]);
+        __builtin_prefetch(words->young.buckets[hash.low & words->young.mask]);
     }
 }
 

@@ -11,6 +11,7 @@
 #include "../base/clock.h"
 #include "../trail/record.h"
 #include "findings_internal.h"
+#include "index.h"
 
 /* A trail of a hundred years has a few thousand; more is somebody's mischief,
  * and must not fill the memory. */
@@ -485,7 +486,11 @@ fill(sqlite3 *db, const reviews_t *reviews, const findings_settings_t *settings,
                                    (int32_t) settings->review_days;
     } else {
         result = query_number(db,
-                              "SELECT coalesce((SELECT time FROM entry "
+                              "SELECT coalesce((SELECT time FROM "
+                              "(SELECT * FROM (SELECT number, time FROM entry "
+                              "ORDER BY number LIMIT 1) UNION ALL "
+                              "SELECT * FROM (SELECT number, time FROM access "
+                              "ORDER BY number LIMIT 1)) "
                               "ORDER BY number LIMIT 1), ?)",
                               now_ms, &first, error);
         if (result < 0) {
@@ -493,8 +498,14 @@ fill(sqlite3 *db, const reviews_t *reviews, const findings_settings_t *settings,
         }
         state->due_day = review_day(first) + (int32_t) settings->review_days;
     }
-    result = query_number(db, "SELECT count(*) FROM entry WHERE number >= ?",
-                          (int64_t) state->tree_size, &entries, error);
+    result = query_number(
+        db,
+        "SELECT " INDEX_RECORDS_FROM(
+            "?1") " - "
+                  "(SELECT count(*) FROM entry WHERE event = "
+                  "(SELECT id FROM word WHERE text = 'heartbeat') "
+                  "AND number >= ?1)",
+        (int64_t) state->tree_size, &entries, error);
     state->new_entries = (uint64_t) entries;
     if (review_day(now_ms) > state->due_day) {
         state->overdue = true;

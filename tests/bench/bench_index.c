@@ -1,7 +1,8 @@
 /*
  * What audit.db costs to make, and how fast it answers.
  *
- *     bench_index [--quick] [--json] [--folder DIR] [--records N] [--keep]
+ *     bench_index [--quick] [--json] [--folder DIR] [--index FILE]
+ *                 [--records N] [--part N] [--keep]
  *
  * Writes a trail of N made-up records [1,000,000; quick: 200,000] into DIR (the
  * working directory) as a region's would be: accesses and their closes some
@@ -10,6 +11,10 @@
  * the index is made from nothing, and "who opened patient P" asked for 1,000
  * patients.  --keep leaves DIR/bench_index.trail and .db for other programs to
  * be compared with.  Times are of one run.
+ *
+ * --part N: the trail is written N records at a time, and its entries removed
+ * once they are in the index, for a machine that has no room for all of it; only
+ * the time that the index takes counts.
  */
 
 #define _GNU_SOURCE
@@ -21,9 +26,11 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../../lib/base/json.h"
 #include "../../lib/review/index.h"
+#include "../../lib/trail/tile.h"
 #include "../../lib/trail/writer.h"
 
 #define BATCH     1000
@@ -50,6 +57,8 @@ typedef struct {
 typedef struct {
     uint64_t records, size_bytes, accesses;
     double write, rebuild; /* records a second */
+    double seconds;
+    uint64_t taken;
     double query_mean_ms, query_max_ms, per_patient;
     long rss_kib;
 } figures_t;
@@ -243,74 +252,134 @@ add_access(maker_t *maker)
 }
 
 
+/* Records up to `end`. */
 static void
-make_trail(const char *folder, const note_signer_t *signer, uint64_t records,
-           figures_t *figures)
+write_trail(maker_t *maker, trail_writer_t *writer, uint64_t end)
 {
-    trail_writer_options_t options = {.signers = signer,
-                                      .signers_count = 1,
-                                      .shape = {16u << 20, 16},
-                                      .reserve_bytes = 16u << 20};
-    trail_problem_t problem = {""};
-    trail_writer_t *writer;
-    maker_t *maker = calloc(1, sizeof(*maker));
-    double start = now(), ticked = start;
+    double ticked = now();
     uint64_t first;
 
-    if (maker == NULL || trail_create(folder, &options, &problem) != 0 ||
-        trail_writer_open(folder, &options, &writer, &problem) != 0)
-    {
-        die(folder, problem.text);
-    }
-    maker->state = 1;
-    maker->now_ms = START_MS;
-    maker->patients = records / 30 + 10;
-    while (maker->records < records) {
+    while (maker->records < end) {
         maker->count = 0;
         while (maker->count + 4 < BATCH) {
             add_access(maker);
         }
         if (trail_writer_append(writer, maker->slices, maker->count, 0,
                                 &first) != 0) {
-            die(folder, "append");
+            die("trail", "append");
         }
         if (now() - ticked >= 1.0) {
             trail_writer_checkpoint(writer);
             ticked = now();
         }
     }
-    if (trail_writer_close(writer) != 0) {
-        die(folder, "close");
-    }
-    figures->records = maker->records;
-    figures->write = (double) maker->records / (now() - start);
-    free(maker);
+    trail_writer_checkpoint(writer);
 }
 
 
 static void
-make_index(const char *trail, const char *path, figures_t *figures)
+wait_sealed(trail_reader_t *reader, uint64_t size)
 {
+    while (trail_reader_checkpoint(reader)->size < size) {
+        (void) usleep(10000);
+        if (trail_reader_refresh(reader) < 0) {
+            die("trail", trail_reader_problem(reader));
+        }
+    }
+}
+
+
+/* The bundles of the entries from .. end - 1, but not the last one. */
+static void
+remove_entries(const char *trail, uint64_t from, uint64_t end)
+{
+    char path[600], name[TILE_PATH_MAX];
+
+    for (uint64_t i = from / TILE_WIDTH; i + 1 < end / TILE_WIDTH; i++) {
+        tile_t tile = {.index = i, .width = TILE_WIDTH, .entries = true};
+
+        (void) tile_path(&tile, name);
+        (void) snprintf(path, sizeof(path), "%s/%s", trail, name);
+        (void) unlink(path);
+    }
+}
+
+
+static void
+update(review_index_t *index, trail_reader_t *reader, uint64_t most,
+       figures_t *figures)
+{
+    double start = now();
+    uint64_t taken;
+
+    if (index_update(index, reader, most, NULL, NULL, &taken) != 0) {
+        die("index", index_strerror(index));
+    }
+    figures->taken += taken;
+    figures->seconds += now() - start;
+}
+
+
+/* Two parts are there at a time, so that the end of the trail, where the index
+ * is completed, is met but once. */
+static void
+make_both(const char *trail, const char *path, const note_signer_t *signer,
+          uint64_t records, uint64_t part, figures_t *figures)
+{
+    trail_writer_options_t options = {.signers = signer,
+                                      .signers_count = 1,
+                                      .shape = {16u << 20, 16},
+                                      .reserve_bytes = 16u << 20};
+    trail_problem_t problem = {""};
+    maker_t *maker = calloc(1, sizeof(*maker));
+    trail_writer_t *writer;
     trail_reader_t *reader;
     review_index_t *index;
-    trail_problem_t problem;
     char error[256];
-    uint64_t taken;
     struct stat st;
-    double start = now();
+    double start;
 
-    if (trail_reader_open(trail, NULL, 0, &reader, &problem) != 0) {
+    if (maker == NULL || trail_create(trail, &options, &problem) != 0 ||
+        trail_writer_open(trail, &options, &writer, &problem) != 0)
+    {
         die(trail, problem.text);
     }
+    maker->state = 1;
+    maker->now_ms = START_MS;
+    maker->patients = records / 30 + 10;
+    start = now();
+    write_trail(maker, writer, part < records ? part : records);
+    figures->write = (double) maker->records / (now() - start);
     if (index_open(path, INDEX_WRITE, &index, error) != 0) {
         die(path, error);
     }
-    if (index_update(index, reader, 0, NULL, NULL, &taken) != 0) {
-        die(path, index_strerror(index));
+    if (trail_reader_open(trail, NULL, 0, &reader, &problem) != 0) {
+        die(trail, problem.text);
     }
+    while (maker->records < records) {
+        uint64_t done = index_size(index);
+
+        write_trail(maker, writer,
+                    records - maker->records < part ? records
+                                                    : maker->records + part);
+        wait_sealed(reader, maker->records);
+        update(index, reader, part, figures);
+        remove_entries(trail, done, index_size(index));
+        (void) fprintf(stderr, "%12llu records, %.0f records/s\n",
+                       (unsigned long long) figures->taken,
+                       (double) figures->taken / figures->seconds);
+    }
+    if (trail_writer_close(writer) != 0) {
+        die(trail, "close");
+    }
+    figures->records = maker->records;
+    free(maker);
+    update(index, reader, 0, figures);
+    start = now();
     index_close(index);
+    figures->seconds += now() - start;
     trail_reader_free(reader);
-    figures->rebuild = (double) taken / (now() - start);
+    figures->rebuild = (double) figures->taken / figures->seconds;
     figures->size_bytes = stat(path, &st) == 0 ? (uint64_t) st.st_size : 0;
 }
 
@@ -431,11 +500,11 @@ main(int argc, char **argv)
 {
     const char *folder = ".";
     bool json = false, keep = false;
-    uint64_t records = 1000000;
+    uint64_t records = 1000000, part = UINT64_MAX;
     note_signer_t signer;
     figures_t figures = {0};
     struct rusage usage;
-    char trail[512], path[512];
+    char trail[512], path[512] = "";
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
@@ -448,21 +517,27 @@ main(int argc, char **argv)
             folder = argv[++i];
         } else if (strcmp(argv[i], "--records") == 0 && i + 1 < argc) {
             records = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--part") == 0 && i + 1 < argc) {
+            part = strtoull(argv[++i], NULL, 10);
+        } else if (strcmp(argv[i], "--index") == 0 && i + 1 < argc) {
+            (void) snprintf(path, sizeof(path), "%s", argv[++i]);
         } else {
             (void) fprintf(stderr, "usage: bench_index [--quick] [--json] "
-                                   "[--folder DIR] [--records N] [--keep]\n");
+                                   "[--folder DIR] [--index FILE] "
+                                   "[--records N] [--part N] [--keep]\n");
             return 2;
         }
     }
     (void) snprintf(trail, sizeof(trail), "%s/bench_index.trail", folder);
-    (void) snprintf(path, sizeof(path), "%s/bench_index.db", folder);
+    if (path[0] == '\0') {
+        (void) snprintf(path, sizeof(path), "%s/bench_index.db", folder);
+    }
     clean(trail, path);
     if (note_signer_generate(SLICE("example.org/bench"), &signer) != 0) {
         die("key", strerror(EIO));
     }
-    make_trail(trail, &signer, records, &figures);
+    make_both(trail, path, &signer, records, part, &figures);
     note_signer_wipe(&signer);
-    make_index(trail, path, &figures);
     ask(path, &figures);
     (void) getrusage(RUSAGE_SELF, &usage);
     figures.rss_kib = usage.ru_maxrss;

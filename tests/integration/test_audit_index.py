@@ -20,6 +20,10 @@ FORMAT = os.path.join(TOP, "conf-examples/lnav/sekisho.json")
 ORTHANC_PATIENT = "0123456789abcdef0123456789abcdef01234567"
 
 
+def orthanc(digit):
+    return "-".join([digit * 8] * 5)
+
+
 def records():
     """Twenty accesses of four users to five studies, two of whose patients are
     learned, one of them late; denials; a claim that is no answer."""
@@ -48,13 +52,26 @@ def records():
            "user": "user9", "patient": ORTHANC_PATIENT, "action": "view"}
     yield {"event": "patient-learned", "outcome": 0, "patient": "P3",
            "study": ORTHANC_PATIENT}
+    # a series and an instance alone, and only then what they are a part of
+    for i, (field, digit) in enumerate([("series", "a"), ("instance", "b"),
+                                        ("instance", "c"), ("series", "d")]):
+        opening = f"{i + 200:032x}"
+        common = {"user": f"parts{i}", field: orthanc(digit), "action": "view"}
+        yield {"id": opening, "event": "access", "outcome": 0, **common}
+        yield {"id": f"{i + 300:032x}", "event": "access-end", "outcome": 0,
+               "open": opening, "reason": "idle", **common}
+    learned = {"event": "patient-learned", "outcome": 0}
+    yield {**learned, "instance": orthanc("b"), "series": orthanc("a")}
+    yield {**learned, "series": orthanc("a"), "study": orthanc("e")}
+    yield {**learned, "patient": "P4", "study": orthanc("e")}
+    yield {**learned, "instance": orthanc("c"), "study": orthanc("e")}
 
 
 QUERIES = [
     [], ["--all"], ["--user", "user1"], ["--user", "nobody"],
     ["--facility", "f2"], ["--address", "203.0.113.3"], ["--patient", "P1"],
     ["--patient", "P2"], ["--patient", "P1", "--user", "user2"],
-    ["--patient", "unknown"], ["--patient", "P3"], ["--patient", "P2", "--all"],
+    ["--patient", "unknown"], ["--patient", "P3"], ["--patient", "P4"], ["--patient", "P2", "--all"],
     ["--study", "1.2.2"], ["--study", "1.2.2", "--user", "user3"],
     ["--event", "denied"], ["--event", "heartbeat"],
     ["--event", "access", "--facility", "f0"], ["--outcome", "failure"],
@@ -101,6 +118,17 @@ def size_of(path):
         return None
 
 
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_series_or_instance_alone_is_found_by_its_patient(sekisho, copy,
+                                                            indexed):
+    if indexed:
+        sekisho("audit", "index", "--trail", copy)
+    result = sekisho("audit", "search", "--trail", copy, "--patient", "P4",
+                     "--event", "access", "--json")
+    found = [json.loads(line)["user"] for line in result.stdout.splitlines()]
+    assert found == ["parts0", "parts1", "parts2"]
+
+
 # ---- The command line -----------------------------------------------------------
 
 @pytest.mark.parametrize("options", QUERIES, ids=" ".join)
@@ -117,10 +145,10 @@ def test_a_search_answers_the_same_with_and_without(sekisho, copy, options):
 
 
 @pytest.mark.parametrize("options", [["--patient", "P1"], ["--patient", "P2"],
-                                     ["--patient", "P3"],
+                                     ["--patient", "P3"], ["--patient", "P4"],
                                      ["--user", "user1"], ["--study", "1.2.1"]],
                          ids=" ".join)
-@pytest.mark.parametrize("taken", [5, 12, 30])
+@pytest.mark.parametrize("taken", [5, 12, 30, 52, 53, 54, 55])
 def test_what_the_index_does_not_hold_yet_is_read(sekisho, trail, copy, options,
                                                   taken, tmp_path):
     """An index of the first entries: a patient learned after them counts."""

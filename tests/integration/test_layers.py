@@ -16,7 +16,7 @@ MAY = {
     "lib/policy": {"lib/base"},
     "lib/dicom": {"lib/base"},
     "lib/trail": {"lib/base"},
-    "lib/review": {"lib/base", "lib/policy", "lib/trail"},
+    "lib/review": {"lib/base", "lib/policy", "lib/dicom", "lib/trail"},
     "lib/otp": {"lib/base"},
     "lib/ipc": {"lib/base", "lib/trail", "lib/otp"},
     "tools": {"lib/base", "lib/policy", "lib/dicom", "lib/trail", "lib/otp",

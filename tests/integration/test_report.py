@@ -294,8 +294,9 @@ def test_an_index_of_something_else_is_refused(report, trail, tmp_path):
     """Its rows would have the hashes of other records."""
     other = tmp_path / "other.db"
     shutil.copy(trail.index, other)
-    subprocess.run(["sqlite3", other, "UPDATE entry SET record_id ="
-                    " zeroblob(16) WHERE number = 20"], check=True)
+    for table in ("access", "entry"):
+        subprocess.run(["sqlite3", other, f"UPDATE {table} SET record_id ="
+                        " zeroblob(16) WHERE number = 20"], check=True)
     copy = report_trail.Trail.__new__(report_trail.Trail)
     copy.trail, copy.index, copy.vkey = trail.trail, str(other), trail.vkey
     assert report("--month", "2026-11", of=copy, status=2) is None

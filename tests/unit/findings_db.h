@@ -59,10 +59,12 @@ db_open(db_t *db)
            " outcome DEFAULT 0, reason, user, facility, address, service,"
            " action, patient, study, session, purpose, opened, requests,"
            " bytes, instances, duration_ms, count, record_id DEFAULT x'00');"
-           "CREATE TABLE access (number INTEGER PRIMARY KEY, time, ended,"
-           " user, facility, address, action, patient, study, purpose,"
-           " session, requests, bytes, instances, closed,"
-           " interrupted DEFAULT 0);"
+           "CREATE TABLE access (number INTEGER PRIMARY KEY, time,"
+           " event DEFAULT 1, outcome DEFAULT 0, reason, user, facility,"
+           " address, service, action, patient, study, session, purpose,"
+           " closed, ended, end_outcome, end_reason, requests, bytes,"
+           " instances, duration_ms, interrupted DEFAULT 0,"
+           " record_id DEFAULT x'00');"
            "CREATE TABLE study (study INTEGER PRIMARY KEY, patient, issuer,"
            " name, number, learned DEFAULT 1);"
            "CREATE TABLE day (day INTEGER PRIMARY KEY, number);");
@@ -132,15 +134,13 @@ db_access(db_t *db, const db_access_t *a)
     (void) snprintf(
         sql, sizeof(sql),
         "INSERT INTO access (number, time, ended, user, facility, address,"
-        " action, patient, study, closed) VALUES (%lld, %lld, %lld, %s, %s,"
-        " %s, %s, %s, %s, %lld); INSERT INTO entry (number, time, event,"
-        " duration_ms) VALUES (%lld, %lld, 2, %lld)",
+        " action, patient, study, closed, duration_ms) VALUES (%lld, %lld,"
+        " %lld, %s, %s, %s, %s, %s, %s, %lld, %lld)",
         number, (long long) a->time_ms, (long long) a->time_ms + 900000,
         db_word(db, a->user, u), db_word(db, a->facility, f),
         db_word(db, a->address, d),
         db_word(db, a->action == NULL ? "view" : a->action, c),
         db_word(db, a->patient, p), db_word(db, study, s), number + 1,
-        number + 1, (long long) a->time_ms + 900000,
         (long long) a->seconds * 1000);
     db_run(db, sql);
     db->number++;

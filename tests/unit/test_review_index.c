@@ -106,10 +106,12 @@ assert_row(review_index_t *index, const char *sql, const char *expected)
 }
 
 
+/* Of the trail that are records. */
 static void
 assert_entries(review_index_t *index, const char *count)
 {
-    assert_row(index, "SELECT count(*) FROM entry", count);
+    assert_row(index, "SELECT count(*) FROM events", count);
+    assert_row(index, "SELECT " INDEX_RECORDS_FROM("0"), count);
 }
 
 
@@ -118,9 +120,10 @@ static const char *const story[] = {
     RECORD(ID("1"), "\"heartbeat\""),
     RECORD(ID("2"), "\"access\",\"user\":\"yamada\",\"study\":\"1.2.3\""),
     RECORD(ID("3"), "\"access\",\"user\":\"sato\",\"study\":\"1.2.4\""),
-    RECORD(ID("4"), "\"access-end\",\"open\":\"" ID("2") "\",\"requests\":25"),
+    RECORD(ID("4"), "\"access-end\",\"user\":\"yamada\","
+                    "\"open\":\"" ID("2") "\",\"requests\":25"),
     RECORD(ID("5"), "\"access-end\",\"reason\":\"interrupted\","
-                    "\"open\":\"" ID("3") "\""),
+                    "\"user\":\"sato\",\"open\":\"" ID("3") "\""),
     RECORD(ID("6"), "\"patient-learned\",\"patient\":\"P1\","
                     "\"study\":\"1.2.3\",\"issuer\":\"H\""),
     "this is no record",
@@ -138,13 +141,140 @@ test_an_opening_and_its_close_are_one_access(void **state)
     append(*state, story, STORY);
     index = updated(*state);
     assert_true(index_size(index) == STORY);
-    assert_entries(index, "8");
+    assert_entries(index, "9");
     assert_row(index, "SELECT count(*), count(closed) FROM access", "3|2");
     assert_row(index,
                "SELECT number, user, study, closed, requests, interrupted, "
                "ended FROM accesses WHERE number = 2",
                "2|yamada|1.2.3|4|25|0|"
                "2026-11-24T06:09:02.123");
+    index_close(index);
+}
+
+
+static void
+test_accesses_are_in_no_second_table(void **state)
+{
+    review_index_t *index;
+
+    append(*state, story, STORY);
+    index = updated(*state);
+    assert_row(index, "SELECT group_concat(number) FROM entry", "0,1,6,8");
+    index_close(index);
+}
+
+
+static void
+test_events_has_every_record_as_the_trail_has_it(void **state)
+{
+    review_index_t *index;
+
+    append(*state, story, STORY);
+    index = updated(*state);
+    assert_row(index,
+               "SELECT group_concat(number || event, ' ') FROM "
+               "(SELECT number, event FROM events ORDER BY number)",
+               "0start 1heartbeat 2access 3access 4access-end 5access-end "
+               "6patient-learned 8access-joined 9access");
+    assert_row(index,
+               "SELECT user, opened, requests, reason FROM events "
+               "WHERE number = 4",
+               "yamada|2|25|-");
+    assert_row(index, "SELECT user, requests, id FROM events WHERE number = 2",
+               "yamada|-|" ID("2"));
+    assert_row(index, "SELECT reason FROM events WHERE number = 5",
+               "interrupted");
+    index_close(index);
+}
+
+
+/* A search for what the close says finds it, and it is counted once. */
+static void
+test_a_close_that_differs_in_another_word_is_in_both_tables(void **state)
+{
+    static const char *const lines[] = {
+        RECORD(ID("0"), "\"access\",\"study\":\"1\",\"address\":\"::1\""),
+        RECORD(ID("1"), "\"access-end\",\"study\":\"1\",\"address\":"
+                        "\"::2\",\"open\":\"" ID("0") "\""),
+    };
+    review_index_t *index;
+
+    append(*state, lines, 2);
+    index = updated(*state);
+    assert_row(index, "SELECT number, closed FROM access", "0|1");
+    assert_row(index, "SELECT number, opened FROM entry", "1|0");
+    assert_row(index, "SELECT address FROM events ORDER BY number", "::1|::2");
+    assert_entries(index, "2");
+    index_close(index);
+}
+
+
+#define SERIES   "aaaaaaaa-bbbbbbbb-cccccccc-dddddddd-11111111"
+#define INSTANCE "aaaaaaaa-bbbbbbbb-cccccccc-dddddddd-22222222"
+#define OF_STUDY "aaaaaaaa-bbbbbbbb-cccccccc-dddddddd-33333333"
+
+#define OPENED_SERIES RECORD(ID("0"), "\"access\",\"series\":\"" SERIES "\"")
+#define OPENED_INSTANCE                                                        \
+    RECORD(ID("1"), "\"access\",\"instance\":\"" INSTANCE "\"")
+#define TOLD_SERIES                                                            \
+    RECORD(ID("2"), "\"patient-learned\",\"series\":\"" SERIES                 \
+                    "\",\"study\":\"" OF_STUDY "\"")
+#define TOLD_INSTANCE                                                          \
+    RECORD(ID("3"), "\"patient-learned\",\"series\":\"" SERIES                 \
+                    "\",\"instance\":\"" INSTANCE "\"")
+#define TOLD_STUDY                                                             \
+    RECORD(ID("4"), "\"patient-learned\",\"patient\":\"P1\",\"study\":\""      \
+                    "" OF_STUDY "\"")
+
+/* In whatever order it was told. */
+static void
+test_a_series_and_an_instance_find_their_patient_backwards(void **state)
+{
+    static const char *const told[][5] = {
+        {OPENED_SERIES, OPENED_INSTANCE, TOLD_SERIES, TOLD_INSTANCE,
+         TOLD_STUDY},
+        {TOLD_STUDY, TOLD_SERIES, TOLD_INSTANCE, OPENED_SERIES,
+         OPENED_INSTANCE},
+        {OPENED_INSTANCE, TOLD_INSTANCE, OPENED_SERIES, TOLD_STUDY,
+         TOLD_SERIES},
+        {TOLD_INSTANCE, TOLD_STUDY, OPENED_SERIES, OPENED_INSTANCE,
+         TOLD_SERIES},
+    };
+
+    for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+        review_index_t *index;
+
+        trail_unit_stop(state);
+        trail_unit_start(state);
+        append(*state, told[i], 5);
+        index = updated(*state);
+        assert_row(index,
+                   "SELECT DISTINCT patient, study FROM accesses "
+                   "WHERE patient IS NOT NULL",
+                   "P1|" OF_STUDY);
+        assert_row(index,
+                   "SELECT count(*) FROM accesses WHERE patient IS NOT NULL",
+                   "2");
+        index_close(index);
+    }
+}
+
+
+static void
+test_parts_that_go_round_in_a_circle_end(void **state)
+{
+    static const char *const lines[] = {
+        TOLD_SERIES,
+        RECORD(ID("5"), "\"patient-learned\",\"series\":\"" OF_STUDY
+                        "\",\"study\":\"" SERIES "\""),
+        TOLD_STUDY,
+        OPENED_SERIES,
+    };
+    review_index_t *index;
+
+    append(*state, lines, 4);
+    index = updated(*state);
+    assert_row(index, "SELECT patient FROM accesses", "P1");
     index_close(index);
 }
 
@@ -329,8 +459,8 @@ test_a_reader_sees_one_state(void **state)
     append(*state, story + 5, STORY - 5);
     writer = updated(*state);
     assert_true(index_size(reader) == 5);
-    assert_entries(reader, "4");
-    assert_entries(writer, "8");
+    assert_entries(reader, "5");
+    assert_entries(writer, "9");
     index_close(reader);
     index_close(writer);
 }
@@ -491,10 +621,10 @@ test_killed_in_the_middle_it_goes_on(void **state)
     index = open_index(unit, INDEX_WRITE, error);
     assert_string_equal(error, "");
     assert_true(index_size(index) == 4);
-    assert_entries(index, "3");
+    assert_entries(index, "4");
     index_close(index);
     index = updated(unit);
-    assert_entries(index, "8");
+    assert_entries(index, "9");
     index_close(index);
 }
 
@@ -535,6 +665,11 @@ main(void)
     cmocka_unit_test_setup_teardown(name, trail_unit_start, trail_unit_stop)
     const struct CMUnitTest tests[] = {
         TEST(test_an_opening_and_its_close_are_one_access),
+        TEST(test_accesses_are_in_no_second_table),
+        TEST(test_events_has_every_record_as_the_trail_has_it),
+        TEST(test_a_close_that_differs_in_another_word_is_in_both_tables),
+        TEST(test_a_series_and_an_instance_find_their_patient_backwards),
+        TEST(test_parts_that_go_round_in_a_circle_end),
         TEST(test_an_interrupted_access_is_closed_too),
         TEST(test_a_patient_learned_later_holds_for_earlier_accesses),
         TEST(test_an_answer_counts_more_than_a_claim),
