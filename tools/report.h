@@ -122,21 +122,16 @@ int report_select(audit_report_t *report);
 
 /*
  * SQL: every user of the trail, by hops over the indexes and not by reading all
- * of it; and when the known.user was first and last let in.
+ * of it (and 0, which is nobody); and when the known.user was first and last
+ * let in.
  */
 #define REPORT_USERS                                                           \
-    "known (user) AS (SELECT " REPORT_NEXT_USER(                               \
-        "0") " UNION ALL SELECT " REPORT_NEXT_USER("known.user") " FROM "      \
-                                                                 "known "      \
-                                                                 "WHERE "      \
-                                                                 "known.user " \
-                                                                 "IS NOT "     \
-                                                                 "NULL)"
-#define REPORT_NEXT_USER(user)                                                 \
-    "nullif(min(coalesce((SELECT min(e.user) FROM entry e WHERE e.user "       \
-    "> " user "), " REPORT_NEVER                                               \
-    "), coalesce((SELECT min(a.user) FROM access a"                            \
-    " WHERE a.user > " user "), " REPORT_NEVER ")), " REPORT_NEVER ")"
+    "known (user) AS (SELECT 0 UNION ALL SELECT nullif(min("                   \
+    "coalesce((SELECT min(e.user) FROM entry e WHERE e.user > "                \
+    "known.user), " REPORT_NEVER                                               \
+    "), coalesce((SELECT min(a.user) FROM access a WHERE a.user > "            \
+    "known.user), " REPORT_NEVER ")), " REPORT_NEVER                           \
+    ") FROM known WHERE known.user IS NOT NULL)"
 #define REPORT_FIRST_USE                                                       \
     "nullif(min(coalesce((SELECT time FROM entry e WHERE e.user = known.user"  \
     " AND e.outcome = 0 ORDER BY number LIMIT 1), " REPORT_NEVER "),"          \

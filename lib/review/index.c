@@ -5,25 +5,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "../base/endian.h"
 #include "../base/wipe.h"
 #include "index_internal.h"
 
-#define HEADER_SIZE    72 /* bytes of a SQLite file: with the application's id */
-#define HEADER_ID_AT   68
 #define BUSY_MS        5000 /* of a writer, for a reader's moments */
 #define READ_BUSY_MS   200  /* of a reader: the first filling takes longer */
 #define BOOT_TOLERANCE 30   /* seconds that the clock may have been set by */
-#define FILE_MODE      0640
 
 int
 index_error(review_index_t *index, int error, const char *format, ...)
@@ -89,151 +82,6 @@ index_handle(review_index_t *index)
 }
 
 
-/* ---- The file ------------------------------------------------------------*/
-
-typedef enum {
-    FILE_ABSENT = 1, /* or empty */
-    FILE_OURS,
-    FILE_FOREIGN
-} file_kind_t;
-
-/* By its first bytes: SQLite itself would say no more of a file that is not
- * ours, and might write to it. */
-static int
-file_kind(const char *path, file_kind_t *kind)
-{
-    static const char magic[16] = "SQLite format 3";
-    _cleanup_(cleanup_close) int fd = open(path, O_RDONLY | O_CLOEXEC |
-                                                     O_NONBLOCK | O_NOCTTY);
-    uint8_t header[HEADER_SIZE];
-    struct stat st;
-    ssize_t size;
-
-    if (fd < 0) {
-        *kind = FILE_ABSENT;
-        return errno == ENOENT ? 0 : -errno;
-    }
-    if (fstat(fd, &st) < 0) {
-        return -errno;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return -EINVAL;
-    }
-    size = pread(fd, header, sizeof(header), 0);
-    if (size < 0) {
-        return -errno;
-    }
-    *kind = size == 0 ? FILE_ABSENT
-            : size == (ssize_t) sizeof(header) &&
-                    memcmp(header, magic, sizeof(magic)) == 0 &&
-                    load_be32(header + HEADER_ID_AT) == INDEX_APPLICATION_ID
-                ? FILE_OURS
-                : FILE_FOREIGN;
-    return 0;
-}
-
-
-static int
-beside(const char *path, const char *suffix, char **name)
-{
-    return asprintf(name, "%s%s", path, suffix) < 0 ? -ENOMEM : 0;
-}
-
-
-/* What root makes belongs to whom its folder belongs: the daemon goes on with
- * it. */
-static void
-give_to_owner(const char *path, int fd)
-{
-    _cleanup_(cleanup_free) char *folder = strdup(path);
-    char *slash = folder == NULL ? NULL : strrchr(folder, '/');
-    struct stat st;
-
-    if (geteuid() != 0 || folder == NULL) {
-        return;
-    }
-    if (slash == NULL) {
-        (void) strcpy(folder, ".");
-    } else {
-        *(slash == folder ? slash + 1 : slash) = '\0';
-    }
-    if (stat(folder, &st) == 0 && fchown(fd, st.st_uid, st.st_gid) < 0) {
-        return; /* a file system without owners */
-    }
-}
-
-
-static int
-open_lock(review_index_t *index)
-{
-    _cleanup_(cleanup_free) char *path = NULL;
-    int error = beside(index->path, "-lock", &path);
-
-    if (error < 0) {
-        return error;
-    }
-    index->lock = open(path,
-                       O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                       FILE_MODE);
-    if (index->lock < 0) {
-        error = -errno;
-        return index_error(index, error, "%s: %s", path, strerror(-error));
-    }
-    give_to_owner(index->path, index->lock);
-    if (flock(index->lock, LOCK_EX | LOCK_NB) < 0) {
-        error = errno == EWOULDBLOCK ? -EBUSY : -errno;
-        return index_error(
-            index, error, "%s: %s", index->path,
-            error == -EBUSY
-                ? "somebody else is writing it (sekishod keeps it, while it "
-                  "runs, up to date by itself)"
-                : strerror(-error));
-    }
-    return 0;
-}
-
-
-/* The file goes first: SQLite throws a log without its database away. */
-static int
-remove_files(review_index_t *index)
-{
-    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
-
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        _cleanup_(cleanup_free) char *name = NULL;
-        int error = beside(index->path, suffixes[i], &name);
-
-        if (error < 0) {
-            return error;
-        }
-        if (unlink(name) < 0 && errno != ENOENT) {
-            error = -errno;
-            return index_error(index, error, "%s: %s", name, strerror(-error));
-        }
-    }
-    return 0;
-}
-
-
-/* Not ours: nothing of it is lost. */
-static int
-set_aside(review_index_t *index)
-{
-    _cleanup_(cleanup_free) char *name = NULL;
-    int error = beside(index->path, ".not-ours", &name);
-
-    if (error < 0) {
-        return error;
-    }
-    if (rename(index->path, name) < 0) {
-        error = -errno;
-        return index_error(index, error, "%s: no index of ours: %s",
-                           index->path, strerror(-error));
-    }
-    return 0;
-}
-
-
 /* ---- The database --------------------------------------------------------*/
 
 static void
@@ -261,10 +109,12 @@ boot_time(void)
 
 
 static int
-open_database(review_index_t *index, int flags)
+open_database(review_index_t *index, const char *path, int flags)
 {
-    if (sqlite3_open_v2(index->path, &index->database,
-                        flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+    (void) sqlite3_close(index->database);
+    index->database = NULL;
+    if (sqlite3_open_v2(path, &index->database, flags | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
     {
         return index_failed(index, index->path);
     }
@@ -272,6 +122,22 @@ open_database(review_index_t *index, int flags)
     (void) sqlite3_busy_timeout(
         index->database, index->mode == INDEX_READ ? READ_BUSY_MS : BUSY_MS);
     return 0;
+}
+
+
+/*
+ * SQLite wants to make the log's files where they are missing, as in a copy of
+ * the index or after a crash, and a reader may have no right to.
+ */
+static int
+open_immutable(review_index_t *index)
+{
+    _cleanup_(cleanup_free) char *uri = index_immutable_uri(index->path);
+
+    if (uri == NULL) {
+        return index_error(index, -ENOMEM, "out of memory");
+    }
+    return open_database(index, uri, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
 }
 
 
@@ -291,7 +157,7 @@ make_file(review_index_t *index)
 {
     int fd = open(index->path,
                   O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK,
-                  FILE_MODE);
+                  INDEX_FILE_MODE);
 
     if (fd < 0) {
         int error = -errno;
@@ -299,7 +165,7 @@ make_file(review_index_t *index)
         return index_error(index, error, "%s: %s", index->path,
                            strerror(-error));
     }
-    give_to_owner(index->path, fd);
+    index_give_to_owner(index->path, fd);
     (void) close(fd);
     return 0;
 }
@@ -314,7 +180,7 @@ create(review_index_t *index)
     int error = make_file(index);
 
     if (error == 0) {
-        error = open_database(index, SQLITE_OPEN_READWRITE);
+        error = open_database(index, index->path, SQLITE_OPEN_READWRITE);
     }
     if (error == 0) {
         /* the application's id goes into the file before any log */
@@ -427,7 +293,7 @@ write_settings(review_index_t *index)
 static int
 open_writer(review_index_t *index)
 {
-    int error = open_database(index, SQLITE_OPEN_READWRITE);
+    int error = open_database(index, index->path, SQLITE_OPEN_READWRITE);
 
     if (error == 0) {
         error = check_schema(index);
@@ -445,7 +311,7 @@ index_remake(review_index_t *index)
     int error;
 
     close_database(index);
-    error = remove_files(index);
+    error = index_remove_files(index);
     if (error == 0) {
         error = create(index);
     }
@@ -467,19 +333,19 @@ open_for_writing(review_index_t *index)
 {
     file_kind_t kind = FILE_ABSENT;
     char told[sizeof(index->error)] = "";
-    int error = open_lock(index);
+    int error = index_lock(index);
 
     if (error < 0) {
         return error;
     }
-    error = file_kind(index->path, &kind);
+    error = index_file_kind(index->path, &kind);
     if (error < 0) {
         return index_error(index, error, "%s: %s", index->path,
                            error == -EINVAL ? "it is no regular file"
                                             : strerror(-error));
     }
     if (kind == FILE_FOREIGN) {
-        error = set_aside(index);
+        error = index_set_aside(index);
         if (error < 0) {
             return error;
         }
@@ -505,7 +371,7 @@ static int
 open_for_reading(review_index_t *index)
 {
     file_kind_t kind;
-    int error = file_kind(index->path, &kind);
+    int error = index_file_kind(index->path, &kind);
 
     if (error == 0 && kind == FILE_ABSENT) {
         return index_error(index, -ENOENT, "%s: there is none", index->path);
@@ -515,9 +381,15 @@ open_for_reading(review_index_t *index)
             index, error < 0 ? error : -EPROTO, "%s: %s", index->path,
             error < 0 ? strerror(-error) : "it is no index of sekisho's");
     }
-    error = open_database(index, SQLITE_OPEN_READONLY);
+    error = open_database(index, index->path, SQLITE_OPEN_READONLY);
     if (error == 0) {
         error = check_schema(index);
+    }
+    if (error == -EACCES && index_is_whole(index)) {
+        error = open_immutable(index);
+        if (error == 0) {
+            error = check_schema(index);
+        }
     }
     if (error == 0) {
         /* one state of the tables, as long as it is open */

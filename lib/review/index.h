@@ -25,38 +25,20 @@
  */
 #define INDEX_CLOSE_DISTANCE 1048576
 
+_Static_assert(INDEX_CLOSE_DISTANCE == 1048576, "the queries below say so");
+
 /* SQL: how many records of the trail are in the tables from an entry on. */
 #define INDEX_RECORDS_FROM(number)                                             \
     INDEX_RECORDS_WHERE(number, "number >= " number, "closed >= " number)
 
 /* The same of those that fulfil a condition, written for a row of its own, and
  * for the close of an access (`closed`, `ended`, `end_outcome`). */
-#define INDEX_RECORDS_WHERE(first, record, close)                                    \
-    "((SELECT count(*) FROM access WHERE " record ")"                                \
-    " + (SELECT count(*) FROM access WHERE closed > number AND " close               \
-    " AND number >= " first                                                          \
-    " - " INDEX_TEXT(INDEX_CLOSE_DISTANCE) " AND closed - number "                   \
-                                           "< " INDEX_TEXT(                          \
-                                               INDEX_CLOSE_DISTANCE) ")"             \
-                                                                     " + "           \
-                                                                     "(SELECT"       \
-                                                                     " count("       \
-                                                                     "*) "           \
-                                                                     "FROM "         \
-                                                                     "entry "        \
-                                                                     "WHERE"         \
-                                                                     " " record      \
-                                                                     " AND "         \
-                                                                     "(event "       \
-                                                                     "> 4 OR "       \
-                                                                     "number "       \
-                                                                     "- "            \
-                                                                     "opened "       \
-                                                                     ">="            \
-                                                                     " " INDEX_TEXT( \
-                                                                         INDEX_CLOSE_DISTANCE) ")))"
-#define INDEX_TEXT(number)  INDEX_TEXT_(number)
-#define INDEX_TEXT_(number) #number
+#define INDEX_RECORDS_WHERE(first, record, close)                              \
+    "((SELECT count(*) FROM access WHERE " record                              \
+    ") + (SELECT count(*) FROM access WHERE closed > number AND " close        \
+    " AND number >= " first " - 1048576 AND closed - number < 1048576)"        \
+    " + (SELECT count(*) FROM entry WHERE " record                             \
+    " AND (event > 4 OR number - opened >= 1048576)))"
 
 struct sqlite3;
 typedef struct review_index_s review_index_t;

@@ -66,6 +66,29 @@ int index_error(review_index_t *index, int error, const char *format, ...)
 /* Runs SQL without a result. */
 int index_run(review_index_t *index, const char *sql);
 
+/* ---- index_file.c ---- */
+
+#define INDEX_FILE_MODE 0640
+
+typedef enum {
+    FILE_ABSENT = 1, /* or empty */
+    FILE_OURS,
+    FILE_FOREIGN
+} file_kind_t;
+
+/* 0 or negative errno; -EINVAL for what is no regular file. */
+int index_file_kind(const char *path, file_kind_t *kind);
+/* What root makes belongs to whom its folder belongs. */
+void index_give_to_owner(const char *path, int fd);
+/* -EBUSY: somebody else writes it. */
+int index_lock(review_index_t *index);
+int index_remove_files(review_index_t *index);
+int index_set_aside(review_index_t *index);
+/* Whether everything is in the file itself, and nobody is writing it. */
+bool index_is_whole(const review_index_t *index);
+/* "file:PATH?immutable=1", to be freed; NULL: out of memory. */
+char *index_immutable_uri(const char *path);
+
 /* ---- index_schema.c ---- */
 
 /* All tables and views, in an empty database. */

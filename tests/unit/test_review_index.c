@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "../../lib/review/index.h"
@@ -466,6 +467,44 @@ test_a_reader_sees_one_state(void **state)
 }
 
 
+/* As a copy of it is, or one whose writer was killed before it had a log. */
+static void
+test_without_a_log_who_may_not_write_can_read_it(void **state)
+{
+    trail_unit_t *unit = *state;
+    char folder[80], path[96], odd[96], error[256];
+    pid_t child;
+    int status;
+
+    append(unit, story, STORY);
+    index_close(updated(unit));
+    path_of(unit, path);
+    (void) snprintf(folder, sizeof(folder), "%.40s/50%%?#", unit->folder);
+    (void) snprintf(odd, sizeof(odd), "%s/audit.db", folder);
+    assert_int_equal(mkdir(folder, 0755), 0);
+    assert_int_equal(rename(path, odd), 0);
+    assert_int_equal(chmod(odd, 0444), 0);
+    assert_int_equal(chmod(folder, 0555), 0);
+    assert_int_equal(chmod(unit->folder, 0755), 0);
+    child = fork();
+    if (child == 0) {
+        review_index_t *index;
+
+        if (geteuid() == 0 && setuid(65534) != 0) {
+            _exit(2);
+        }
+        if (index_open(odd, INDEX_READ, &index, error) != 0) {
+            (void) fprintf(stderr, "%s\n", error);
+            _exit(1);
+        }
+        _exit(index_size(index) == STORY ? 0 : 3);
+    }
+    assert_true(waitpid(child, &status, 0) == child);
+    assert_int_equal(chmod(folder, 0755), 0);
+    assert_int_equal(status, 0);
+}
+
+
 static void
 test_none_is_told_to_a_reader(void **state)
 {
@@ -680,6 +719,7 @@ main(void)
         TEST(test_unsealed_entries_are_taken_in),
         TEST(test_a_second_writer_is_refused),
         TEST(test_a_reader_sees_one_state),
+        TEST(test_without_a_log_who_may_not_write_can_read_it),
         TEST(test_none_is_told_to_a_reader),
         TEST(test_a_damaged_one_is_made_anew),
         TEST(test_a_foreign_file_is_set_aside),
