@@ -35,6 +35,7 @@ struct indexer_s {
     size_t line_size;
     uint64_t size; /* entries in the index, as told last */
     char problem[LINE_SIZE];
+    int64_t review_due; /* Unix seconds; 0: not known */
 };
 
 static void
@@ -52,7 +53,7 @@ close_pipe(indexer_t *indexer)
 }
 
 
-/* "size 1234": all is well at that size; "problem …". */
+/* "size 1234": all is well at that size; "review-due 1790000000"; "problem …". */
 static void
 take_line(indexer_t *indexer, const char *line)
 {
@@ -62,6 +63,8 @@ take_line(indexer_t *indexer, const char *line)
             log_line(LOG_NOTICE, "index: goes on");
         }
         indexer->problem[0] = '\0';
+    } else if (strncmp(line, "review-due ", 11) == 0) {
+        indexer->review_due = strtoll(line + 11, NULL, 10);
     } else if (strncmp(line, "note ", 5) == 0) {
         log_line(LOG_WARNING, "index: %s", line + 5);
     } else if (strncmp(line, "problem ", 8) == 0 &&
@@ -333,9 +336,17 @@ indexer_configure(indexer_t *indexer, const config_t *config)
     free(indexer->index_path);
     indexer->index_path = path;
     indexer->size = 0;
+    indexer->review_due = 0;
     indexer->problem[0] = '\0';
     indexer->pause = PAUSE_MIN;
     try_start(indexer);
+}
+
+
+int64_t
+indexer_review_due(const indexer_t *indexer)
+{
+    return indexer == NULL ? 0 : indexer->review_due;
 }
 
 
@@ -350,5 +361,10 @@ indexer_report(const indexer_t *indexer, json_t *json)
                     indexer->problem[0] != '\0' ? "failed" : "running");
         json_string(json, "index_problem", indexer->problem);
         json_int(json, "index_size", (int64_t) indexer->size);
+    }
+    if (on && indexer->review_due != 0) {
+        json_int(json, "review_due", indexer->review_due);
+        json_bool(json, "review_overdue",
+                  (int64_t) time(NULL) >= indexer->review_due);
     }
 }

@@ -27,6 +27,10 @@ void indexer_close(indexer_t *indexer);
 /* The new configuration: another index is begun with. */
 void indexer_configure(indexer_t *indexer, const config_t *config);
 
+/* Unix seconds from which on a review is overdue, as the child told last; 0: not
+ * known.  NULL is fine. */
+int64_t indexer_review_due(const indexer_t *indexer);
+
 /* State as JSON members of an open object; NULL is fine. */
 void indexer_report(const indexer_t *indexer, json_t *json);
 

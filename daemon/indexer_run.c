@@ -15,11 +15,15 @@
 #include <unistd.h>
 
 #include "../lib/base/wipe.h"
+#include "../lib/review/due.h"
 #include "../lib/review/index.h"
 #include "indexer.h"
 
 #define INTERVAL_MS 1000
 #define AGAIN_MS    5000 /* after an error */
+#define DUE_SECONDS                                                            \
+    3600 /* after which it is asked again when a review is due */
+#define DUE_ENTRIES 4096 /* of one turn that are looked at for a review */
 
 /* linux/ioprio.h, which is not everywhere. */
 #define IOPRIO_WHO_PROCESS 1
@@ -31,6 +35,9 @@ typedef struct {
     trail_reader_t *reader;
     review_index_t *index;
     char told[512]; /* the last line */
+    bool due_known;
+    int64_t due;       /* as it was told last */
+    int64_t due_asked; /* monotonic seconds */
 } child_t;
 
 static void say(child_t *child, const char *format, ...)
@@ -111,16 +118,92 @@ open_all(child_t *child)
 }
 
 
+/* ---- Reviews -------------------------------------------------------------*/
+
+static int64_t
+monotonic_seconds(void)
+{
+    struct timespec ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t) ts.tv_sec;
+}
+
+
+/* Whether one of these entries may be a review.  They were read a moment ago. */
+static bool
+has_review(child_t *child, uint64_t from, uint64_t to)
+{
+    static const char event[] = "\"event\":\"review\"";
+    trail_scan_t *scan = NULL;
+    uint64_t number;
+    slice_t entry;
+    bool found = trail_scan_open(child->reader, from, &scan) < 0;
+
+    while (!found && trail_scan_next(scan, &number, &entry) == 1 && number < to)
+    {
+        found = memmem(entry.data, entry.size, event, sizeof(event) - 1) !=
+                NULL;
+    }
+    trail_scan_free(scan);
+    return found;
+}
+
+
+/*
+ * Tells the daemon from when on a review is overdue: at the start, after each
+ * review, and once an hour, as findings.conf may have changed.  Settings that
+ * cannot be read are the defaults here: `sekisho audit status` says what is
+ * wrong with them.
+ */
+static void
+tell_due(child_t *child, uint64_t before)
+{
+    uint64_t now = index_size(child->index);
+    int64_t seconds = monotonic_seconds(), due = 0;
+    findings_settings_t settings;
+    report_t *report;
+    char error[256];
+
+    if (child->due_known && seconds - child->due_asked < DUE_SECONDS &&
+        now - before <= DUE_ENTRIES &&
+        (now == before || !has_review(child, before, now)))
+    {
+        return;
+    }
+    report = report_new();
+    if (report == NULL ||
+        findings_settings_read(FINDINGS_FILE, false, &settings, report) < 0)
+    {
+        findings_defaults(&settings);
+    }
+    report_free(report);
+    if (review_due(index_handle(child->index), child->reader, &settings, &due,
+                   error) < 0)
+    {
+        return; /* asked again in a second */
+    }
+    child->due_asked = seconds;
+    if (!child->due_known || due != child->due) {
+        (void) printf("review-due %lld\n", (long long) due);
+        (void) fflush(stdout);
+    }
+    child->due_known = true;
+    child->due = due;
+}
+
+
 static int
 update(child_t *child)
 {
-    uint64_t taken;
+    uint64_t taken, before;
     int error = child->index == NULL ? open_all(child) : 0;
 
     if (error < 0) {
         close_all(child);
         return error;
     }
+    before = index_size(child->index);
     error = index_update(child->index, child->reader, 0, told, child, &taken);
     if (error < 0) {
         say(child, "problem %s",
@@ -134,6 +217,7 @@ update(child_t *child)
         say(child, "note %s", index_strerror(child->index));
     }
     say(child, "size %llu", (unsigned long long) index_size(child->index));
+    tell_due(child, before);
     return 0;
 }
 

@@ -27,9 +27,9 @@ openings_free(openings_t *openings)
     {
         free(instance);
     }
-    table_free(openings->by_id);
-    table_free(openings->instances);
-    table_free(openings->closed);
+    table_delete(openings->by_id);
+    table_delete(openings->instances);
+    table_delete(openings->closed);
     free(openings->ring);
 }
 

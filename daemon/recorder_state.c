@@ -298,7 +298,7 @@ recorder_free(recorder_t *recorder)
     {
         free_front(front);
     }
-    table_free(recorder->fronts);
+    table_delete(recorder->fronts);
     free(recorder->own.refused);
     free(recorder->lines);
     free(recorder);

@@ -38,9 +38,10 @@ struct peer_s {
     front_t *front;    /* after its hello */
     int64_t connected; /* Unix seconds */
     uint64_t acknowledged;
-    bool welcomed;  /* not before it was told what was refused */
-    bool waiting;   /* for `writable` */
-    int64_t asked;  /* Unix seconds, of its last question; 0: none */
+    int64_t review_due; /* as it was told last */
+    bool welcomed;      /* not before it was told what was refused */
+    bool waiting;       /* for `writable` */
+    int64_t asked;      /* Unix seconds, of its last question; 0: none */
     bool deaf;      /* it does not take its answers: gone at the next tick */
     bool named;     /* `user` was looked up */
     char user[257]; /* "" if its uid has no name */
@@ -162,6 +163,7 @@ static void
 peer_answer(peer_t *peer)
 {
     front_t *front = peer->front;
+    message_news_t news = {indexer_review_due(peer->server->indexer)};
     uint8_t bytes[ANSWER_MAX];
 
     if (front == NULL || !send_refusals(peer)) {
@@ -170,18 +172,21 @@ peer_answer(peer_t *peer)
     if (!peer->welcomed) {
         /* it says that all up to its number are on disk, or were refused */
         peer->acknowledged = front->durable;
+        peer->review_due = news.review_due;
         peer->welcomed = peer_send(peer, bytes,
-                                   message_write(bytes, sizeof(bytes),
-                                                 MESSAGE_WELCOME,
-                                                 front->durable, NULL, 0));
+                                   message_write_news(bytes, sizeof(bytes),
+                                                      MESSAGE_WELCOME,
+                                                      front->durable, &news));
         return;
     }
-    if (front->durable > peer->acknowledged) {
-        size_t size = message_write(bytes, sizeof(bytes), MESSAGE_ACK,
-                                    front->durable, NULL, 0);
+    if (front->durable > peer->acknowledged ||
+        news.review_due != peer->review_due) {
+        size_t size = message_write_news(bytes, sizeof(bytes), MESSAGE_ACK,
+                                         front->durable, &news);
 
         if (peer_send(peer, bytes, size)) {
             peer->acknowledged = front->durable;
+            peer->review_due = news.review_due;
         }
     }
 }

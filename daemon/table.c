@@ -31,14 +31,14 @@ table_new(void)
     if (table->slots == NULL || getrandom(table->secret, sizeof(table->secret),
                                           0) != (ssize_t) sizeof(table->secret))
     {
-        table_free(table);
+        table_delete(table);
         return NULL;
     }
     return table;
 }
 
 void
-table_free(table_t *table)
+table_delete(table_t *table)
 {
     if (table != NULL) {
         free(table->slots);

@@ -12,8 +12,8 @@
 
 typedef struct table_s table_t;
 
-table_t *table_new(void);        /* NULL when out of memory */
-void table_free(table_t *table); /* the values stay the caller's */
+table_t *table_new(void);          /* NULL when out of memory */
+void table_delete(table_t *table); /* the values stay the caller's */
 
 void *table_find(const table_t *table, const uint8_t key[TABLE_KEY_SIZE]);
 /* Replaces a value of the same key; false when out of memory. */

@@ -153,8 +153,68 @@ print_cell(printer_t *printer, size_t column, slice_t text)
 }
 
 
+/* The end of an access, in its own line. */
+typedef struct {
+    uint64_t closed;       /* entry of the close */
+    const record_t *close; /* NULL: still open */
+} end_t;
+
+static bool
+is_interrupted(const end_t *end)
+{
+    return slice_is(end->close->values[RECORD_REASON], "interrupted");
+}
+
+
+/* "0.4 s", "25 s", "3 min 12 s", "2 h 05 min" */
 static void
-print_line(printer_t *printer, uint64_t index, const record_t *record)
+print_duration(slice_t text)
+{
+    unsigned long long ms = 0;
+
+    for (size_t i = 0; i < text.size && i < 18; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return;
+        }
+        ms = ms * 10 + (unsigned long long) (text.data[i] - '0');
+    }
+    if (ms < 10000) {
+        printf("%llu.%llu s", ms / 1000, ms % 1000 / 100);
+    } else if (ms < 60000) {
+        printf("%llu s", ms / 1000);
+    } else if (ms < 3600000) {
+        printf("%llu min %02llu s", ms / 60000, ms / 1000 % 60);
+    } else {
+        printf("%llu h %02llu min", ms / 3600000, ms / 60000 % 60);
+    }
+}
+
+
+static void
+print_end(const end_t *end, const char *between)
+{
+    slice_t duration;
+
+    if (end->close == NULL) {
+        printf("%sstill open", between);
+        return;
+    }
+    duration = end->close->values[RECORD_DURATION_MS];
+    if (duration.size > 0) {
+        printf("%sduration ", between);
+        print_duration(duration);
+        between = ", ";
+    }
+    if (is_interrupted(end)) {
+        printf("%sinterrupted", between);
+    }
+}
+
+
+/* `end` is NULL for what is no access of one line. */
+static void
+print_line(printer_t *printer, uint64_t index, const record_t *record,
+           const end_t *end)
 {
     static const record_field_t cells[LINE_COLUMNS] = {
         RECORD_ID /* its index */,
@@ -195,6 +255,9 @@ print_line(printer_t *printer, uint64_t index, const record_t *record)
             between = ", ";
         }
     }
+    if (end != NULL) {
+        print_end(end, between);
+    }
     fputs(style_off(stdout, style), stdout);
     fputc('\n', stdout);
 }
@@ -230,7 +293,8 @@ print_csv_cell(slice_t text)
 
 
 static void
-print_csv(uint64_t index, const record_t *record)
+print_csv(const printer_t *printer, uint64_t index, const record_t *record,
+          const end_t *end)
 {
     printf("%llu", (unsigned long long) index);
     for (unsigned i = 0; i < RECORD_FIELDS; i++) {
@@ -238,6 +302,14 @@ print_csv(uint64_t index, const record_t *record)
         if (record->values[i].size > 0) {
             print_csv_cell(record->values[i]);
         }
+    }
+    if (end == NULL) {
+        fputs(printer->accesses ? ",," : "", stdout);
+    } else if (end->close == NULL) {
+        fputs(",,\"open\"", stdout);
+    } else {
+        printf(",%llu,\"%s\"", (unsigned long long) end->closed,
+               is_interrupted(end) ? "interrupted" : "closed");
     }
     fputs("\r\n", stdout);
 }
@@ -253,7 +325,7 @@ printer_begin(printer_t *printer)
         for (unsigned i = 0; i < RECORD_FIELDS; i++) {
             printf(",%s", record_field_name((record_field_t) i));
         }
-        fputs("\r\n", stdout);
+        fputs(printer->accesses ? ",closed,state\r\n" : "\r\n", stdout);
     } else if (printer->format == FORMAT_LINES && isatty(STDOUT_FILENO) == 1) {
         fputs(style_on(stdout, STYLE_BOLD), stdout);
         for (size_t i = 0; i < LINE_COLUMNS; i++) {
@@ -274,7 +346,7 @@ print_unreadable(const printer_t *printer, uint64_t index, slice_t entry)
         record_t none = {0};
 
         none.values[RECORD_NOTE] = SLICE("this entry is no record");
-        print_csv(index, &none);
+        print_csv(printer, index, &none, NULL);
         return;
     }
     if (printer->format == FORMAT_LINES) {
@@ -320,10 +392,58 @@ printer_entry(printer_t *printer, uint64_t index, slice_t entry,
         print_own_line(entry);
         return;
     case FORMAT_CSV:
-        print_csv(index, record);
+        print_csv(printer, index, record, NULL);
         return;
     default:
-        print_line(printer, index, record);
+        print_line(printer, index, record, NULL);
         return;
     }
+}
+
+
+/*
+ * What a close says of its access: what came of it, and what the opening could
+ * not know yet.  The rest of it is about the close itself.
+ */
+static void
+take_close(record_t *record, const record_t *close)
+{
+    static const record_field_t own[] = {
+        RECORD_ID,     RECORD_TIME,  RECORD_HOST, RECORD_SOURCE,
+        RECORD_NUMBER, RECORD_FRONT, RECORD_OPEN, RECORD_SKIPPED,
+    };
+
+    for (unsigned i = 0; i < RECORD_FIELDS; i++) {
+        bool takes = record->values[i].size == 0 || i == RECORD_OUTCOME;
+
+        for (size_t k = 0; k < sizeof(own) / sizeof(own[0]); k++) {
+            takes = takes && i != own[k];
+        }
+        if (takes && close->values[i].size > 0) {
+            record->values[i] = close->values[i];
+        }
+    }
+}
+
+
+void
+printer_access(printer_t *printer, uint64_t index, const record_t *opening,
+               uint64_t closed, const record_t *close)
+{
+    const end_t end = {closed, close};
+    record_t record = *opening;
+
+    if (!printer->begun) {
+        printer_begin(printer);
+    }
+    if (close != NULL) {
+        take_close(&record, close);
+    }
+    if (printer->format == FORMAT_CSV) {
+        print_csv(printer, index, &record, &end);
+        return;
+    }
+    /* said in words, or how it went as ever: idle, age */
+    record.values[RECORD_REASON] = opening->values[RECORD_REASON];
+    print_line(printer, index, &record, &end);
 }

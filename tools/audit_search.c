@@ -3,7 +3,8 @@
  *
  * With an index the entries that may match come from it, and what is behind its
  * size from the trail; without one, all from the trail.  In both cases it is the
- * trail's own line that decides and is printed.
+ * trail's own line that decides and is printed; for people an access and its
+ * close are one line (audit_access.c).
  */
 
 #define _GNU_SOURCE
@@ -11,6 +12,7 @@
 #include <stdlib.h>
 
 #include "../lib/base/clock.h"
+#include "audit_access.h"
 #include "audit_resolve.h"
 
 /* Records are in the order of their arrival; their times are the front ends',
@@ -27,6 +29,7 @@ typedef struct {
     uint64_t to;           /* UINT64_MAX: to the end */
     uint64_t size;         /* of the tree that the answer is about */
     review_index_t *index; /* NULL: none */
+    accesses_t *accesses;  /* NULL: each record on its own */
     bool by_patient;
     resolver_t resolver;
     candidates_t candidates;
@@ -105,35 +108,53 @@ find_span(search_t *search)
 
 
 static int
-look_at(search_t *search, uint64_t index, slice_t entry)
-{
-    record_t record;
-    bool matches = true;
-    int error = 0;
-
-    /* what is no record of ours is nothing that a search could miss */
-    if (!filter_may_match(&search->list.filter, entry) ||
-        !record_parse(entry, &record, search->list.printer.buffer) ||
-        !filter_matches(&search->list.filter, &record))
-    {
-        return 0;
-    }
-    if (search->by_patient) {
-        error = resolver_matches(&search->resolver, &record, &matches);
-    }
-    if (error == 0 && matches) {
-        printer_entry(&search->list.printer, index, entry, &record);
-        search->found++;
-    }
-    return error;
-}
-
-
-static int
 index_problem(search_t *search, int error)
 {
     return fail(search->list.command, "%s: try again with --full",
                 error == -EIO ? "the index cannot be read" : strerror(-error));
+}
+
+
+/* A record of the answer. */
+static int
+take(search_t *search, uint64_t index, slice_t entry, const record_t *record)
+{
+    bool line = true;
+
+    if (search->accesses == NULL) {
+        printer_entry(&search->list.printer, index, entry, record);
+    } else if (accesses_take(search->accesses, index, entry, record, &line) !=
+               STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    search->found += line;
+    return STATUS_OK;
+}
+
+
+static int
+look_at(search_t *search, uint64_t index, slice_t entry)
+{
+    record_t record;
+    /* what is no record of ours is nothing that a search could miss */
+    bool matches = filter_may_match(&search->list.filter, entry) &&
+                   record_parse(entry, &record, search->list.printer.buffer) &&
+                   filter_matches(&search->list.filter, &record);
+
+    if (matches && search->by_patient) {
+        int error = resolver_matches(&search->resolver, &record, &matches);
+
+        if (error < 0) {
+            return index_problem(search, error);
+        }
+    }
+    if (matches) {
+        return take(search, index, entry, &record);
+    }
+    return search->accesses == NULL
+               ? STATUS_OK
+               : accesses_pass(search->accesses, index, entry);
 }
 
 
@@ -186,9 +207,8 @@ look_up(search_t *search)
             return fail(search->list.command, "%s",
                         trail_reader_problem(search->list.reader));
         }
-        error = look_at(search, number, entry);
-        if (error < 0) {
-            return index_problem(search, error);
+        if (look_at(search, number, entry) != STATUS_OK) {
+            return STATUS_ERROR;
         }
     }
     search->from = search->from > end ? search->from : end;
@@ -238,9 +258,12 @@ scan(search_t *search)
            index < search->to)
     {
         search->size = index >= search->size ? index + 1 : search->size;
-        if (look_at(search, index, entry) < 0) {
+        if (search->accesses != NULL) {
+            accesses_seen(search->accesses, index);
+        }
+        if (look_at(search, index, entry) != STATUS_OK) {
             progress_end(&progress);
-            return fail(search->list.command, "out of memory");
+            return STATUS_ERROR;
         }
         if (index % PROGRESS_STEP == 0) {
             progress_tell(&progress, index - search->from, all);
@@ -284,8 +307,12 @@ tell_size(const search_t *search)
 {
     char text[COUNT_TEXT_MAX], found[COUNT_TEXT_MAX];
 
-    fprintf(stderr, "%s found; holds at tree size %s\n",
-            count_text(search->found, found), count_text(search->size, text));
+    fprintf(stderr, "%s found%s; holds at tree size %s\n",
+            count_text(search->found, found),
+            search->accesses == NULL
+                ? ""
+                : ", an access and its close counted as one",
+            count_text(search->size, text));
 }
 
 
@@ -299,6 +326,12 @@ search_all(const arguments_t *arguments, search_t *search, const place_t *place)
     if (index_find(arguments, place, search->list.reader, &search->index,
                    why) != STATUS_OK ||
         take_patient(search) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    if (search->list.printer.accesses &&
+        accesses_make(search->list.command, place, &search->list.printer,
+                      search->index, &search->accesses) != STATUS_OK)
     {
         return STATUS_ERROR;
     }
@@ -317,6 +350,11 @@ search_all(const arguments_t *arguments, search_t *search, const place_t *place)
     }
     if (search->found < search->limit && search->from < search->to &&
         scan(search) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    if (search->accesses != NULL && ferror(stdout) == 0 &&
+        accesses_end(search->accesses, &search->size) != STATUS_OK)
     {
         return STATUS_ERROR;
     }
@@ -343,6 +381,9 @@ run_search(const arguments_t *arguments, search_t *search)
                         trail_reader_problem(search->list.reader));
         }
     }
+    search->list.printer.accesses = search->list.printer.format !=
+                                        FORMAT_JSON &&
+                                    !option_given(arguments, "--records");
     if (search->list.printer.format == FORMAT_CSV) {
         printer_begin(&search->list.printer);
     }
@@ -359,6 +400,7 @@ search(const arguments_t *arguments)
     search_t search = {.list = {.reader = NULL}};
     int status = run_search(arguments, &search);
 
+    accesses_free(search.accesses);
     index_close(search.index);
     if (search.by_patient) {
         resolver_free(&search.resolver);
@@ -390,8 +432,10 @@ static const option_t search_options[] = {
     {"--full", NULL,
      "Look at every record, for where the clock was set back by more than ten "
      "seconds."},
-    {"--limit", "N", "The first N only."},
-    {"--json", NULL, "Print the trail's own lines."},
+    {"--limit", "N", "The first N lines only."},
+    {"--records", NULL,
+     "Print every record on its own: the close of an access, too."},
+    {"--json", NULL, "Print the trail's own lines, every record on its own."},
     {"--csv", NULL, "Print a table for spreadsheets, with all fields."},
     INDEX_OPTION,
     TRAIL_OPTION,
@@ -406,13 +450,17 @@ const command_t audit_search_command = {
     .name = "audit search",
     .arguments = "",
     .summary = "Search the trail.",
-    .details = "Prints the records for which all that is given holds, oldest "
-               "first. A value must be the whole value. The search itself is "
-               "recorded. With the index that sekishod keeps (\"audit "
-               "index\") it need not read the whole trail; the answer is the "
-               "same without. The last line, on standard error, says at which "
-               "size of the trail it holds.\n\n"
-               "Exit status: 0 found; 1 nothing found; 2 error.",
+    .details =
+        "Prints the records for which all that is given holds, oldest "
+        "first. A value must be the whole value. An access is one "
+        "line: its opening, and what its close says (requests, bytes, "
+        "duration, interrupted), or that it is still open. A close "
+        "whose opening does not match is a line of its own. The search "
+        "itself is recorded. With the index that sekishod keeps (\"audit "
+        "index\") it need not read the whole trail; the answer is the "
+        "same without. The last line, on standard error, says at which "
+        "size of the trail it holds.\n\n"
+        "Exit status: 0 found; 1 nothing found; 2 error.",
     .options = search_options,
     .run = search,
 };

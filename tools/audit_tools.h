@@ -120,6 +120,7 @@ typedef struct {
     format_t format;
     size_t widths[LINE_COLUMNS]; /* grow with what was seen */
     bool begun;                  /* the heading is printed */
+    bool accesses;               /* CSV has columns for printer_access() */
     char *buffer;                /* for record_parse() */
 } printer_t;
 
@@ -133,6 +134,11 @@ void printer_begin(printer_t *printer);
 /* One entry; `record` is NULL for what is no record. */
 void printer_entry(printer_t *printer, uint64_t index, slice_t entry,
                    const record_t *record);
+
+/* An access: its opening, which is entry `index`, and its close, or NULL: it is
+ * still open.  Not for FORMAT_JSON. */
+void printer_access(printer_t *printer, uint64_t index, const record_t *opening,
+                    uint64_t closed, const record_t *close);
 
 /* The trail's own line: its bytes where a program reads, harmless to a terminal
  * where a person does. */

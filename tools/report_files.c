@@ -10,12 +10,14 @@
 #define REPORT_CHARTS "/usr/share/javascript/chart.js/chart.min.js"
 #endif
 
-#define CARRY(name, path)                                                      \
+#define BYTES(path) ".incbin \"" path "\"\n"
+#define PART(name)  BYTES("tools/report/" name)
+
+/* `parts` is one file, or several that are one text. */
+#define CARRY(name, parts)                                                     \
     __asm__(".pushsection .rodata\n"                                           \
             ".balign 16\n"                                                     \
-            "report_" #name "_begin:\n"                                        \
-            ".incbin \"" path "\"\n"                                           \
-            "report_" #name "_end:\n"                                          \
+            "report_" #name "_begin:\n" parts "report_" #name "_end:\n"        \
             ".byte 0\n"                                                        \
             ".popsection\n");                                                  \
     extern const char report_##name##_begin[]                                  \
@@ -23,13 +25,15 @@
     extern const char report_##name##_end[]                                    \
         __attribute__((visibility("hidden")))
 
-CARRY(page, "tools/report/report.html");
-CARRY(patient, "tools/report/patient.html");
-CARRY(style, "tools/report/report.css");
-CARRY(script, "tools/report/report.js");
-CARRY(words_en, "tools/report/words.en");
-CARRY(words_ja, "tools/report/words.ja");
-CARRY(charts, REPORT_CHARTS);
+CARRY(page, PART("report.html"));
+CARRY(patient, PART("patient.html"));
+CARRY(style, PART("report.css"));
+CARRY(script,
+      PART("words.js") PART("rows.js") PART("table.js") PART("overview.js")
+          PART("charts.js") PART("lists.js") PART("start.js"));
+CARRY(words_en, PART("words.en"));
+CARRY(words_ja, PART("words.ja"));
+CARRY(charts, BYTES(REPORT_CHARTS));
 
 static slice_t
 between(const char *begin, const char *end)

@@ -4,6 +4,7 @@
 
 #define RECORD_HEAD 4 /* size of the record that follows */
 #define SOURCE_MAX  16
+#define NEWS_SIZE   8
 
 static const uint8_t magic[2] = {'S', 'k'};
 
@@ -121,6 +122,32 @@ message_parse_hello(const message_t *message, message_hello_t *hello)
                                   MESSAGE_FRONT_SIZE,
                               message->payload_size - MESSAGE_FRONT_SIZE};
     return is_source(hello->source);
+}
+
+size_t
+message_write_news(uint8_t *bytes, size_t capacity, message_type_t type,
+                   uint64_t number, const message_news_t *news)
+{
+    uint8_t payload[NEWS_SIZE];
+
+    store_be64(payload, (uint64_t) news->review_due);
+    return message_write(bytes, capacity, type, number, payload,
+                         sizeof(payload));
+}
+
+bool
+message_parse_news(const message_t *message, message_news_t *news)
+{
+    if ((message->type != MESSAGE_WELCOME && message->type != MESSAGE_ACK) ||
+        message->payload_size < NEWS_SIZE)
+    {
+        return false;
+    }
+    news->review_due = (int64_t) load_be64(message->payload);
+    if (news->review_due < 0) {
+        news->review_due = 0;
+    }
+    return true;
 }
 
 void

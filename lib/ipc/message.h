@@ -29,9 +29,11 @@
 typedef enum {
     MESSAGE_NONE = 0,
     MESSAGE_HELLO,   /* to sekishod: front id, kind, last number it had acked */
-    MESSAGE_WELCOME, /* from it: the last number it holds of that front end */
+    MESSAGE_WELCOME, /* from it: the last number it holds of that front end,
+                        and news */
     MESSAGE_RECORDS, /* to it: records, numbered one after the other */
-    MESSAGE_ACK,     /* all up to this number are on disk */
+    MESSAGE_ACK,     /* all up to this number are on disk; may have news, and
+                        comes for news alone, too */
     MESSAGE_REFUSED, /* this number is not, and will not be; text: reason */
     MESSAGE_STATUS,  /* to it: how are you? */
     MESSAGE_REPORT,  /* from it: JSON text */
@@ -76,6 +78,21 @@ typedef struct {
 size_t message_write_hello(uint8_t *bytes, size_t capacity, uint64_t number,
                            const message_hello_t *hello);
 bool message_parse_hello(const message_t *message, message_hello_t *hello);
+
+/*
+ * What front ends show of the daemon, behind the head of WELCOME and ACK.  Older
+ * daemons say nothing there, older front ends do not look.
+ */
+typedef struct {
+    int64_t review_due; /* Unix seconds from which on a review is overdue; 0:
+                           not known */
+} message_news_t;
+
+size_t message_write_news(uint8_t *bytes, size_t capacity, message_type_t type,
+                          uint64_t number, const message_news_t *news);
+/* False where the message says nothing of it.  What a newer daemon adds behind
+ * it is left alone. */
+bool message_parse_news(const message_t *message, message_news_t *news);
 
 /*
  * RECORDS: a packet is begun, filled until the next record does not fit, and

@@ -30,6 +30,8 @@ static void ngx_http_audit_print_records(ngx_http_audit_text_t *text,
                                          ngx_http_audit_shared_t *shared);
 static void ngx_http_audit_print_workers(ngx_http_audit_text_t *text,
                                          ngx_http_audit_main_conf_t *amcf);
+static void ngx_http_audit_print_review(ngx_http_audit_text_t *text,
+                                        ngx_http_audit_main_conf_t *amcf);
 static void ngx_http_audit_print_policies(ngx_http_audit_text_t *text,
                                           ngx_http_request_t *r);
 static void ngx_http_audit_escape(u_char *to, size_t size,
@@ -78,6 +80,7 @@ ngx_http_audit_status_handler(ngx_http_request_t *r)
         ngx_http_audit_print_verdicts(&text, amcf->zone->shared);
         ngx_http_audit_print_records(&text, amcf->zone->shared);
         ngx_http_audit_print_workers(&text, amcf);
+        ngx_http_audit_print_review(&text, amcf);
     }
 
     ngx_http_audit_print_policies(&text, r);
@@ -331,6 +334,32 @@ ngx_http_audit_print_workers(ngx_http_audit_text_t *text,
     ngx_http_audit_print_value(text, "sekisho_daemon_connects_total", "counter",
                                "Connections to sekishod that were made.",
                                amcf->zone->shared->stats.connects);
+}
+
+
+/* Of what is not known there is no line: an alert on its absence is possible,
+ * one on a number that means nothing is not. */
+
+static void
+ngx_http_audit_print_review(ngx_http_audit_text_t *text,
+                            ngx_http_audit_main_conf_t *amcf)
+{
+    int64_t due;
+
+    due = ngx_http_sekisho_review_due(amcf->connection);
+
+    if (due == 0) {
+        return;
+    }
+
+    ngx_http_audit_print_value(text, "sekisho_review_due_timestamp_seconds",
+                               "gauge",
+                               "End of the day on which a review of the trail "
+                               "is due.",
+                               (uint64_t) due);
+    ngx_http_audit_print_value(text, "sekisho_review_overdue", "gauge",
+                               "1 if that is over.",
+                               (int64_t) ngx_time() >= due);
 }
 
 

@@ -390,6 +390,7 @@ ngx_http_sekisho_message(ngx_http_sekisho_connection_t *sc,
                          const message_t *message)
 {
     ngx_str_t reason;
+    message_news_t news;
 
     switch (message->type) {
     case MESSAGE_WELCOME:
@@ -399,6 +400,8 @@ ngx_http_sekisho_message(ngx_http_sekisho_connection_t *sc,
 
         ngx_http_sekisho_settle_up_to(sc, message->number);
 
+        sc->review_due = message_parse_news(message, &news) ? news.review_due
+                                                            : 0;
         sc->next = message->number + 1;
         sc->welcomed = 1;
         sc->since = ngx_current_msec;
@@ -423,6 +426,15 @@ ngx_http_sekisho_message(ngx_http_sekisho_connection_t *sc,
     case MESSAGE_ACK:
         if (!sc->welcomed || message->number >= sc->next) {
             return "it acknowledges what was never sent";
+        }
+
+        if (message_parse_news(message, &news)) {
+            sc->review_due = news.review_due;
+        }
+
+        if (message->number <= sc->recorded) {
+            /* for the news alone: nothing has come further */
+            return NULL;
         }
 
         sc->progress = ngx_current_msec;
@@ -469,6 +481,13 @@ ngx_http_sekisho_stalled(ngx_http_sekisho_connection_t *sc)
 {
     return sc->pending &&
            ngx_current_msec - sc->progress > NGX_HTTP_SEKISHO_STALL;
+}
+
+
+int64_t
+ngx_http_sekisho_review_due(const ngx_http_sekisho_connection_t *sc)
+{
+    return sc->review_due;
 }
 
 

@@ -113,6 +113,10 @@ ngx_uint_t ngx_http_sekisho_is_hopeful(ngx_http_sekisho_connection_t *sc);
 /* Records that are not settled yet. */
 ngx_uint_t ngx_http_sekisho_pending(ngx_http_sekisho_connection_t *sc);
 
+/* Unix seconds from which on a review is overdue, as the daemon told last; 0:
+ * not known. */
+int64_t ngx_http_sekisho_review_due(const ngx_http_sekisho_connection_t *sc);
+
 /* 16 random bytes. */
 void ngx_http_sekisho_random_id(ngx_http_sekisho_connection_t *sc,
                                 uint8_t id[16]);

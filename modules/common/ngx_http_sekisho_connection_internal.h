@@ -46,6 +46,8 @@ struct ngx_http_sekisho_connection_s {
     ngx_http_sekisho_entry_t *entries;
     ngx_http_sekisho_entry_t *tags[NGX_HTTP_SEKISHO_TAGS];
 
+    int64_t review_due; /* Unix seconds, as the daemon told last; 0: unknown */
+
     unsigned welcomed : 1;
     unsigned proved : 1; /* it settled a record since */
     unsigned told : 1;   /* the log knows that it is down */

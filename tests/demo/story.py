@@ -227,8 +227,8 @@ def timeline(play):
     play.screen.text("Who opened the CT study, from where, and how much of it:")
     output = audit(play, "search", "--study",
                    play.study("CT")["study"])
-    for word in ("access ", "access-end", "127.0.10.1", "aoba-clinic",
-                 "requests 2"):
+    for word in ("access ", "127.0.10.1", "aoba-clinic", "requests 2",
+                 "duration"):
         play.check(word in output, "the trail tells \"%s\"" % word)
 
     play.screen.text("Who was turned away, and why:")

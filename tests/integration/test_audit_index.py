@@ -80,6 +80,8 @@ QUERIES = [
     ["--action", "view", "--limit", "7"], ["--from", "1h", "--user", "user1"],
     ["--to", "1h", "--user", "user1"], ["--full", "--user", "user1"],
     ["--patient", "P1", "--csv"], ["--user", "user1", "--json"],
+    ["--user", "user1", "--records"], ["--event", "access-end"],
+    ["--csv", "--records"], ["--patient", "P2", "--limit", "2", "--csv"],
 ]
 
 

@@ -1,23 +1,19 @@
-"""The report in a real browser: Chromium, both languages, desk and phone.
+"""The report in a real browser: Chromium, both languages, desk and phone."""
 
-axe-core is looked for where SEKISHO_AXE says (axe.min.js), as Debian has no
-package of it: npm install axe-core somewhere.
-"""
-
-import os
 import re
+import subprocess
 
 import pytest
 
 import browser
 import report_trail
+from axe import axe, broken_rules  # noqa: F401
 from test_report import EVIL, story
 from tool import PLAIN, Tool
 
 pytestmark = pytest.mark.skipif(
     browser.CHROMIUM is None, reason="needs the Debian package chromium")
 
-AXE = os.environ.get("SEKISHO_AXE", "/usr/share/javascript/axe-core/axe.min.js")
 BUSY = 20000  # accesses; the page's own bound is 100,000 rows
 
 FOUND = "document.getElementById('found').textContent"
@@ -31,6 +27,19 @@ def make(trail, out, *arguments):
     return out
 
 
+def evidence(trail, folder, lang):
+    """The page of an archive about the same story."""
+    folder.mkdir()
+    result = Tool(PLAIN, folder)(
+        "audit", "evidence", "--trail", trail.trail, "--index", trail.index,
+        "--key", trail.vkey, "-o", folder / "out.tar", "--user", "yamada",
+        "--lang", lang)
+    assert result.returncode == 0, result.stderr
+    subprocess.run(["tar", "-C", folder, "-xf", folder / "out.tar"], check=True)
+    page, = folder.glob("*/index.html")
+    return page
+
+
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
     """Reports of the story, by name."""
@@ -42,6 +51,7 @@ def pages(tmp_path_factory):
                                        "--month", "2026-11", "--lang", lang)
         made[f"patient-{lang}"] = make(trail, folder / f"patient-{lang}.html",
                                        "--patient", "100", "--lang", lang)
+        made[f"evidence-{lang}"] = evidence(trail, folder / lang, lang)
     made["patient-evil"] = make(trail, folder / "patient-evil.html",
                                 "--patient", "i" + EVIL, "--lang", "en")
     return made
@@ -85,6 +95,11 @@ def test_it_asks_nobody_and_stays_within_its_width(chromium, pages, name, width)
         "ja" if name.endswith("ja") else "en")
     assert page.run("typeof window.owned") == "undefined"
     assert page.run("document.images.length") == 0
+    # nor does anything grow out of its card, or a time break within a number
+    assert page.run("[...document.querySelectorAll('.card')].filter(card => "
+                    "card.scrollWidth > card.clientWidth).length") == 0
+    assert page.run("[...document.querySelectorAll('.lists .when')].filter("
+                    "one => one.getClientRects().length > 2).length") == 0
     page.close()
 
 
@@ -247,24 +262,27 @@ def test_many_rows_are_all_there_and_few_are_drawn(chromium, tmp_path):
     page.close()
 
 
-@pytest.mark.skipif(not os.path.exists(AXE),
-                    reason="axe-core is not there: npm install axe-core, and "
-                    "SEKISHO_AXE=…/axe.min.js")
+STEPS = {
+    "officer": ["0", "document.querySelectorAll('details').forEach("
+                "part => { part.open = true; })",
+                "document.querySelector('button.figure').click()",
+                "document.querySelector('.grid-body .grid-row').click()"],
+    "patient": ["0"],
+    "evidence": ["0"],
+}
+
+
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", NAMES)
-def test_axe_finds_nothing(chromium, pages, name, width):
-    with open(AXE, encoding="utf-8") as file:
-        script = file.read()
+@pytest.mark.parametrize("name", NAMES + ["evidence-en", "evidence-ja"])
+def test_axe_finds_nothing(chromium, pages, axe, name, width):
     page = chromium.open(pages[name], width=width)
-    page.run(script + ";0")
-    steps = ["0"]
-    if name.startswith("officer"):
-        steps += ["document.querySelectorAll('details').forEach("
-                  "part => { part.open = true; })",
-                  "document.querySelector('.grid-body .grid-row').click()"]
-    for step in steps:
+    for step in STEPS[name.split("-", maxsplit=1)[0]]:
         page.run(step + ";0")
-        broken = page.run("axe.run().then(done => done.violations.map(rule => "
-                          "[rule.id, rule.nodes[0].html]))")
-        assert broken == []
+        assert broken_rules(page, axe) == [], step
     page.close()
+
+
+def test_axe_does_find_what_is_wrong(officer, axe):
+    officer.run("document.querySelector('main').append("
+                "document.createElement('img')); 0")
+    assert [rule for rule, _ in broken_rules(officer, axe)] == ["image-alt"]

@@ -153,7 +153,88 @@ records_cut_anywhere_are_no_records(void **state)
     }
 }
 
-UNIT_TESTS(cmocka_unit_test(hello_comes_back),
+static void
+news_come_back(void **state)
+{
+    static const message_type_t types[] = {MESSAGE_WELCOME, MESSAGE_ACK};
+    uint8_t bytes[64];
+    message_t message;
+    message_news_t news = {.review_due = INT64_C(1790000000)}, back;
+
+    (void) state;
+    for (size_t i = 0; i < 2; i++) {
+        size_t size = message_write_news(bytes, sizeof(bytes), types[i], 41,
+                                         &news);
+
+        assert_int_equal(message_parse(bytes, size, &message), MESSAGE_OK);
+        assert_int_equal(message.type, types[i]);
+        assert_int_equal(message.number, 41);
+        memset(&back, 0, sizeof(back));
+        assert_true(message_parse_news(&message, &back));
+        assert_int_equal(back.review_due, news.review_due);
+    }
+    assert_int_equal(
+        message_write_news(bytes, MESSAGE_HEAD_SIZE, MESSAGE_ACK, 41, &news),
+        0);
+}
+
+/* An older daemon says nothing, a newer one may say more. */
+static void
+news_are_optional_and_may_grow(void **state)
+{
+    static const char longer[] = "\0\0\0\0\0\0\0\007and more";
+    uint8_t bytes[64];
+    message_t message;
+    message_news_t news = {.review_due = 1};
+
+    (void) state;
+    for (size_t size = 0; size < 8; size++) {
+        size_t all = message_write(bytes, sizeof(bytes), MESSAGE_ACK, 1, longer,
+                                   size);
+
+        assert_int_equal(message_parse(bytes, all, &message), MESSAGE_OK);
+        assert_false(message_parse_news(&message, &news));
+    }
+    assert_int_equal(
+        message_parse(bytes,
+                      message_write(bytes, sizeof(bytes), MESSAGE_WELCOME, 1,
+                                    longer, sizeof(longer)),
+                      &message),
+        MESSAGE_OK);
+    assert_true(message_parse_news(&message, &news));
+    assert_int_equal(news.review_due, 7);
+}
+
+/* The reason of a refusal is no date, nor is one before 1970. */
+static void
+what_is_no_news_is_not_taken_for_it(void **state)
+{
+    uint8_t bytes[64];
+    message_t message;
+    message_news_t news = {.review_due = 5};
+
+    (void) state;
+    assert_int_equal(
+        message_parse(bytes,
+                      message_write(bytes, sizeof(bytes), MESSAGE_REFUSED, 1,
+                                    "disk is full", 12),
+                      &message),
+        MESSAGE_OK);
+    assert_false(message_parse_news(&message, &news));
+    assert_int_equal(news.review_due, 5);
+    news.review_due = -1;
+    assert_int_equal(message_parse(bytes,
+                                   message_write_news(bytes, sizeof(bytes),
+                                                      MESSAGE_ACK, 1, &news),
+                                   &message),
+                     MESSAGE_OK);
+    assert_true(message_parse_news(&message, &news));
+    assert_int_equal(news.review_due, 0);
+}
+
+UNIT_TESTS(cmocka_unit_test(hello_comes_back), cmocka_unit_test(news_come_back),
+           cmocka_unit_test(news_are_optional_and_may_grow),
+           cmocka_unit_test(what_is_no_news_is_not_taken_for_it),
            cmocka_unit_test(hello_refuses_strange_sources),
            cmocka_unit_test(every_damage_of_the_head_has_its_own_answer),
            cmocka_unit_test(a_batch_holds_what_fits_and_comes_back_in_order),
