@@ -8,14 +8,15 @@
 
 #define NOTHING UINT64_MAX
 
-/* What an opening says of itself besides patient and study. */
+/* What an opening says of itself besides patient and study; with its close it
+ * shares whether it is an access or a request (words 1 and 2, 3 and 4). */
 static uint32_t
 others_of(const uint32_t words[ENTRY_WORDS])
 {
     static const uint8_t columns[] = {
         COLUMN_USER,   COLUMN_FACILITY, COLUMN_ADDRESS, COLUMN_SERVICE,
         COLUMN_ACTION, COLUMN_SESSION,  COLUMN_PURPOSE};
-    uint64_t hash = 0;
+    uint64_t hash = (words[COLUMN_EVENT] + 1) / 2;
 
     for (size_t i = 0; i < sizeof(columns); i++) {
         hash = (hash ^ words[columns[i]]) * UINT64_C(0x9e3779b97f4a7c15);
@@ -31,10 +32,10 @@ waiting_load(review_index_t *index)
     static const struct {
         uint8_t word;
         int column; /* of the query */
-    } columns[] = {{COLUMN_USER, 4},    {COLUMN_FACILITY, 5},
-                   {COLUMN_ADDRESS, 6}, {COLUMN_SERVICE, 7},
-                   {COLUMN_ACTION, 8},  {COLUMN_SESSION, 9},
-                   {COLUMN_PURPOSE, 10}};
+    } columns[] = {{COLUMN_USER, 4},     {COLUMN_FACILITY, 5},
+                   {COLUMN_ADDRESS, 6},  {COLUMN_SERVICE, 7},
+                   {COLUMN_ACTION, 8},   {COLUMN_SESSION, 9},
+                   {COLUMN_PURPOSE, 10}, {COLUMN_EVENT, 11}};
     uint32_t words[ENTRY_WORDS] = {0};
     sqlite3_stmt *statement = NULL;
     waiting_t opening = {.used = false};
@@ -43,7 +44,7 @@ waiting_load(review_index_t *index)
     if (sqlite3_prepare_v2(index->database,
                            "SELECT number, record_id, patient, study, user, "
                            "facility, address, service, action, session, "
-                           "purpose FROM access WHERE closed IS NULL",
+                           "purpose, event FROM access WHERE closed IS NULL",
                            -1, &statement, NULL) != SQLITE_OK)
     {
         return index_failed(index, index->path);
