@@ -21,8 +21,7 @@
 
 #define INTERVAL_MS 1000
 #define AGAIN_MS    5000 /* after an error */
-#define DUE_SECONDS                                                            \
-    3600 /* after which it is asked again when a review is due */
+#define DUE_SECONDS 3600 /* after which it is asked again */
 #define DUE_ENTRIES 4096 /* of one turn that are looked at for a review */
 
 /* linux/ioprio.h, which is not everywhere. */
