@@ -108,12 +108,14 @@ build/sanitize/bin/sekisho: $(tool_sources:%.c=build/sanitize/%.o) \
 
 build/bin/sekishod: $(daemon_sources:%.c=build/obj/%.o) build/obj/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(EVENT_LIBS) $(OATH_LIBS) $(QR_LIBS)
+	$(CC) -pie $(LDFLAGS) -o $@ $^ $(LIBS) $(EVENT_LIBS) $(MAXMIND_LIBS) \
+	    $(OATH_LIBS) $(QR_LIBS)
 
 build/sanitize/bin/sekishod: $(daemon_sources:%.c=build/sanitize/%.o) \
                              build/sanitize/libsekisho.a
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(EVENT_LIBS) $(OATH_LIBS) $(QR_LIBS)
+	$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(EVENT_LIBS) $(MAXMIND_LIBS) \
+	    $(OATH_LIBS) $(QR_LIBS)
 
 # ---- The nginx module -------------------------------------------------------
 #
@@ -191,10 +193,12 @@ build/man/%: docs/man/%.scd
 # ---- Tests ------------------------------------------------------------------
 
 build/obj/tests/unit/test_%: build/obj/tests/unit/test_%.o build/obj/libsekisho.a
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(OATH_LIBS) $(QR_LIBS) -lcrypt -lcmocka
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) $(QR_LIBS) \
+	    -lcrypt -lcmocka
 build/sanitize/tests/unit/test_%: build/sanitize/tests/unit/test_%.o \
                                   build/sanitize/libsekisho.a
-	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(OATH_LIBS) $(QR_LIBS) -lcrypt -lcmocka
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ $(LIBS) $(MAXMIND_LIBS) $(OATH_LIBS) $(QR_LIBS) \
+	    -lcrypt -lcmocka
 
 build/obj/tests/unit/test_pam_%: build/obj/tests/unit/test_pam_%.o \
                                  build/obj/libsekisho.a build/lib/pam_sekisho.so

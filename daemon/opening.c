@@ -57,13 +57,14 @@ openings_instance(openings_t *openings, const uint8_t front[MESSAGE_FRONT_SIZE],
 
 bool
 openings_add(openings_t *openings, instance_t *instance,
-             const uint8_t id[TABLE_KEY_SIZE], const record_t *record)
+             const uint8_t id[TABLE_KEY_SIZE], const record_t *record,
+             uint64_t index)
 {
     /* what names the access; the rest of its record is in the trail */
     static const record_field_t kept[] = {
-        RECORD_USER,    RECORD_FACILITY, RECORD_ADDRESS, RECORD_SERVICE,
-        RECORD_SESSION, RECORD_PURPOSE,  RECORD_ACTION,  RECORD_PATIENT,
-        RECORD_STUDY,   RECORD_SERIES,   RECORD_INSTANCE};
+        RECORD_USER,    RECORD_FACILITY, RECORD_ADDRESS,  RECORD_SERVICE,
+        RECORD_SESSION, RECORD_PURPOSE,  RECORD_ACTION,   RECORD_PATIENT,
+        RECORD_STUDY,   RECORD_SERIES,   RECORD_INSTANCE, RECORD_QUERY};
     uint8_t bytes[RECORD_SIZE_MAX];
     record_t few = {0};
     opening_t *opening;
@@ -71,7 +72,11 @@ openings_add(openings_t *openings, instance_t *instance,
 
     for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
         few.values[kept[i]] = record->values[kept[i]];
+        if (record_is_cut(record, kept[i])) {
+            record_set_cut(&few, kept[i]);
+        }
     }
+    record_limit(&few, RECORD_QUERY, OPENINGS_QUERY_MAX);
     size = record_encode(&few, bytes, sizeof(bytes));
     opening = malloc(sizeof(*opening) + size);
     if (opening == NULL || !table_set(openings->by_id, id, opening)) {
@@ -81,6 +86,7 @@ openings_add(openings_t *openings, instance_t *instance,
     *opening = (opening_t){.instance = instance,
                            .next = instance->openings,
                            .older = openings->newest,
+                           .index = index,
                            .size = size};
     memcpy(opening->id, id, sizeof(opening->id));
     memcpy(opening->record, bytes, size);
@@ -133,6 +139,7 @@ openings_close(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE],
                bool interrupted)
 {
     closed_t *place = table_find(openings->closed, id);
+    opening_t *opening = table_find(openings->by_id, id);
 
     if (place == NULL) {
         place = &openings->ring[openings->ring_next];
@@ -142,16 +149,23 @@ openings_close(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE],
             (void) table_remove(openings->closed, place->id);
         }
         memcpy(place->id, id, TABLE_KEY_SIZE);
+        place->index = OPENING_INDEX_UNKNOWN;
         /* without memory a repeated close is told twice, no more */
         (void) table_set(openings->closed, place->id, place);
     }
     place->interrupted = interrupted;
+    if (opening != NULL) {
+        place->index = opening->index;
+        openings_remove(openings, opening); /* `id` may be its own */
+    }
 }
 
-void
+uint64_t
 openings_reopen(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE])
 {
-    (void) table_remove(openings->closed, id);
+    const closed_t *place = table_remove(openings->closed, id);
+
+    return place == NULL ? OPENING_INDEX_UNKNOWN : place->index;
 }
 
 const closed_t *

@@ -11,6 +11,8 @@
 
 #define OPENINGS_MAX 200000 /* beyond it the oldest is closed as interrupted */
 
+#define OPENINGS_QUERY_MAX 512 /* bytes of it that the close repeats */
+
 typedef struct instance_s instance_t;
 typedef struct opening_s opening_t;
 
@@ -19,6 +21,7 @@ struct opening_s {
     instance_t *instance;
     opening_t *next, *previous; /* of its instance, newest first */
     opening_t *newer, *older;   /* of all */
+    uint64_t index;             /* of its record in the tree */
     size_t size;
     uint8_t record[]; /* encoded: what its close repeats */
 };
@@ -37,6 +40,7 @@ struct instance_s {
 typedef struct {
     uint8_t id[TABLE_KEY_SIZE];
     bool interrupted; /* by the daemon: the front end's close tells more */
+    uint64_t index;   /* of the opening */
 } closed_t;
 
 typedef struct {
@@ -56,17 +60,22 @@ instance_t *openings_instance(openings_t *openings,
                               const uint8_t front[MESSAGE_FRONT_SIZE],
                               int64_t now_ms);
 
+#define OPENING_INDEX_UNKNOWN UINT64_MAX
+
 /* False when out of memory.  The id must not be there yet. */
 bool openings_add(openings_t *openings, instance_t *instance,
-                  const uint8_t id[TABLE_KEY_SIZE], const record_t *record);
+                  const uint8_t id[TABLE_KEY_SIZE], const record_t *record,
+                  uint64_t index);
 opening_t *openings_find(const openings_t *openings,
                          const uint8_t id[TABLE_KEY_SIZE]);
 void openings_remove(openings_t *openings, opening_t *opening);
 
-/* Notes that it is closed; forgets that again; what is noted, or NULL. */
+/* Notes that it is closed, and removes it if it is there; forgets that again,
+ * and gives the opening's index; what is noted, or NULL. */
 void openings_close(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE],
                     bool interrupted);
-void openings_reopen(openings_t *openings, const uint8_t id[TABLE_KEY_SIZE]);
+uint64_t openings_reopen(openings_t *openings,
+                         const uint8_t id[TABLE_KEY_SIZE]);
 const closed_t *openings_closed(const openings_t *openings,
                                 const uint8_t id[TABLE_KEY_SIZE]);
 

@@ -3,53 +3,21 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
+#include "countries.h"
+#include "identity.h"
 #include "log.h"
 
 /* Slices of about a megabyte that one tick may take: some 30 ms. */
 #define STEPS_AT_ONCE 20
-
-typedef struct {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec changed;
-    bool there;
-} identity_t;
 
 struct places_s {
     const config_t *config;
     policy_image_t *image; /* NULL: none was good yet */
     policy_loader_t *loader;
     identity_t identity; /* of what was last looked at */
+    countries_t *countries;
 };
-
-static identity_t
-identify(const char *path)
-{
-    identity_t identity;
-    struct stat st;
-
-    memset(&identity, 0, sizeof(identity));
-    if (path != NULL && stat(path, &st) == 0) {
-        identity.device = st.st_dev;
-        identity.inode = st.st_ino;
-        identity.size = st.st_size;
-        identity.changed = st.st_mtim;
-        identity.there = true;
-    }
-    return identity;
-}
-
-static bool
-is_same(const identity_t *a, const identity_t *b)
-{
-    return a->there == b->there && a->device == b->device &&
-           a->inode == b->inode && a->size == b->size &&
-           a->changed.tv_sec == b->changed.tv_sec &&
-           a->changed.tv_nsec == b->changed.tv_nsec;
-}
 
 static void
 complain(const places_t *places, policy_image_result_t result)
@@ -62,6 +30,16 @@ complain(const places_t *places, policy_image_result_t result)
                  ? "doors are refused until there is a good one: sekisho "
                    "policy apply"
                  : "the policy that was read before stays");
+}
+
+static void
+want_countries(const places_t *places)
+{
+    if (!places->config->places_off && places->image != NULL &&
+        policy_uses_country(places->image))
+    {
+        countries_wanted(places->countries);
+    }
 }
 
 /* True while there is more to read. */
@@ -86,6 +64,7 @@ step(places_t *places)
     places->image = image;
     log_line(LOG_NOTICE, "policy %s is in force for doors",
              policy_image_version(image));
+    want_countries(places);
     return false;
 }
 
@@ -93,10 +72,11 @@ step(places_t *places)
 static void
 look(places_t *places)
 {
-    identity_t identity = identify(places->config->policy);
+    identity_t identity = identity_of(places->config->policy);
     policy_image_result_t result;
 
-    if (places->config->policy == NULL || is_same(&identity, &places->identity))
+    if (places->config->policy == NULL ||
+        identity_same(&identity, &places->identity))
     {
         return;
     }
@@ -126,10 +106,16 @@ places_open(const config_t *config)
 {
     places_t *places = calloc(1, sizeof(*places));
 
-    if (places != NULL) {
-        places->config = config;
-        load(places);
+    if (places == NULL) {
+        return NULL;
     }
+    places->config = config;
+    places->countries = countries_open(config);
+    if (places->countries == NULL) {
+        places_free(places);
+        return NULL;
+    }
+    load(places);
     return places;
 }
 
@@ -139,6 +125,7 @@ places_free(places_t *places)
     if (places != NULL) {
         policy_loader_free(places->loader);
         policy_image_free(places->image);
+        countries_free(places->countries);
         free(places);
     }
 }
@@ -151,17 +138,21 @@ places_configure(places_t *places, const config_t *config)
                                               : strcmp(before, now) == 0;
 
     places->config = config;
+    countries_configure(places->countries, config);
     if (!same) {
         policy_image_free(places->image);
         places->image = NULL;
         memset(&places->identity, 0, sizeof(places->identity));
         load(places);
+    } else {
+        want_countries(places);
     }
 }
 
 void
 places_tick(places_t *places)
 {
+    countries_tick(places->countries);
     look(places);
     for (unsigned i = 0; places->loader != NULL && i < STEPS_AT_ONCE; i++) {
         if (!step(places)) {
@@ -195,7 +186,9 @@ places_decide(const places_t *places, const place_question_t *question,
                                               ? POLICY_FACTOR_FRESH
                                               : POLICY_FACTOR_LATER,
                                 .user_state = POLICY_USER_NAMED,
-                                .user = question->user};
+                                .user = question->user,
+                                .country = countries_country,
+                                .country_context = places->countries};
     policy_decision_t decision;
     policy_facility_t facility;
 

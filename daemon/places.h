@@ -1,6 +1,6 @@
 /*
- * Places of doors to hosts: the compiled policy, watched once a second, and
- * policy_decide() for ssh and desktop.
+ * Places of doors to hosts: the compiled policy and the database of countries,
+ * watched once a second, and policy_decide() for ssh and desktop.
  */
 
 #ifndef SEKISHO_DAEMON_PLACES_H
@@ -34,8 +34,8 @@ places_t *places_open(const config_t *config);
 void places_free(places_t *places); /* takes NULL */
 void places_configure(places_t *places, const config_t *config);
 
-/* Looks for a new image, and reads it in slices.  A bad one is told in the
- * log, and the last good one stays. */
+/* Looks for a new image and a new database, and reads them in slices.  A bad
+ * one is told in the log, and the last good one stays. */
 void places_tick(places_t *places);
 
 void places_decide(const places_t *places, const place_question_t *question,

@@ -204,9 +204,6 @@ note_opening(recorder_t *recorder, const front_t *front, record_event_t event,
         if (opening == NULL && closed != NULL && !closed->interrupted) {
             return false;
         }
-        if (opening != NULL) {
-            openings_remove(&recorder->openings, opening);
-        }
         openings_close(&recorder->openings, id, false);
         return true;
     }
@@ -221,7 +218,8 @@ note_opening(recorder_t *recorder, const front_t *front, record_event_t event,
     }
     instance = openings_instance(&recorder->openings, front->id, now_ms);
     if (instance == NULL ||
-        !openings_add(&recorder->openings, instance, id, record))
+        !openings_add(&recorder->openings, instance, id, record,
+                      recorder->next + recorder->entries_count))
     {
         /* its close will come; only an interruption would be lost */
         log_line(LOG_ERROR, "out of memory for open accesses");
@@ -417,6 +415,7 @@ undo_opening(recorder_t *recorder, const entry_t *entry, int64_t now_ms)
     uint8_t id[TABLE_KEY_SIZE];
     opening_t *opening;
     instance_t *instance;
+    uint64_t index;
 
     if (!record_parse((slice_t){entry->line, entry->size}, &record, buffer)) {
         return;
@@ -432,12 +431,12 @@ undo_opening(recorder_t *recorder, const entry_t *entry, int64_t now_ms)
     if (event == EVENT_ACCESS_END &&
         opening_id_parse(record.values[RECORD_OPEN], id))
     {
-        openings_reopen(&recorder->openings, id);
+        index = openings_reopen(&recorder->openings, id);
         instance = openings_instance(&recorder->openings, entry->front->id,
                                      now_ms);
         if (instance == NULL ||
             (openings_find(&recorder->openings, id) == NULL &&
-             !openings_add(&recorder->openings, instance, id, &record)))
+             !openings_add(&recorder->openings, instance, id, &record, index)))
         {
             log_line(LOG_ERROR, "out of memory for open accesses");
         }
@@ -450,6 +449,7 @@ append(recorder_t *recorder, bool privileged)
 {
     uint64_t first;
     size_t count = 0;
+    int error;
 
     for (size_t i = 0; i < recorder->entries_count; i++) {
         entry_t *entry = &recorder->entries[i];
@@ -460,10 +460,15 @@ append(recorder_t *recorder, bool privileged)
         recorder->slices[count++] = (slice_t){
             entry->line, put_skipped(entry->line, entry->size, entry->skipped)};
     }
-    return count == 0
-               ? 0
-               : trail_writer_append(recorder->writer, recorder->slices, count,
-                                     privileged ? TRAIL_PRIVILEGED : 0, &first);
+    if (count == 0) {
+        return 0;
+    }
+    error = trail_writer_append(recorder->writer, recorder->slices, count,
+                                privileged ? TRAIL_PRIVILEGED : 0, &first);
+    if (error == 0) {
+        recorder->next = first + count;
+    }
+    return error;
 }
 
 /* Sets aside, or adds again, the numbers that were skipped behind the last

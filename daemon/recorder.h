@@ -55,7 +55,7 @@ typedef enum {
  * the daemon's own records bear the latest of them.  Heartbeats say so.
  */
 recorder_t *recorder_open(const config_t *config, int64_t now_ms,
-                          int64_t times_from_ms);
+                          int64_t times_from_ms, uint64_t read_back);
 
 /* Records the stop, commits, signs a last checkpoint and frees everything. */
 void recorder_close(recorder_t *recorder, int64_t now_ms);

@@ -35,7 +35,11 @@ struct recorder_s {
     char host[256];
     table_t *fronts;
     openings_t openings;
-    front_t own; /* the daemon's own records */
+    uint64_t next;       /* index of the batch's first entry */
+    uint64_t read_back;  /* records that the next start reads at least */
+    uint64_t remembered; /* entries when openings_file was written; 0: none */
+    bool forgetful;      /* that it cannot be written is told in the log */
+    front_t own;         /* the daemon's own records */
 
     entry_t entries[BATCH_ENTRIES_MAX + 4];
     size_t entries_count;

@@ -6,10 +6,13 @@
 #include <stdlib.h>
 
 #include "../lib/trail/reader.h"
+#include "../lib/base/wipe.h"
 #include "log.h"
+#include "openings_file.h"
 #include "recorder_internal.h"
 
-#define REPLAY_MAX 1000000 /* records read back at the start */
+/* Beyond so many times what is usual it takes minutes: not for a few closes. */
+#define REPLAY_TIMES_MAX 20
 
 /* Numbers that a front end may not have been told of as refused: more than any
  * keeps. */
@@ -80,11 +83,11 @@ replay_counters(recorder_t *recorder, slice_t counters, int64_t now_ms)
 }
 
 static void
-replay_record(recorder_t *recorder, const record_t *record, int64_t now_ms)
+replay_record(recorder_t *recorder, const record_t *record, uint64_t index,
+              int64_t now_ms)
 {
     record_event_t event = record_event_find(record->values[RECORD_EVENT]);
     uint8_t front_id[MESSAGE_FRONT_SIZE], id[TABLE_KEY_SIZE];
-    opening_t *opening;
     instance_t *instance;
 
     if (event == EVENT_HEARTBEAT) {
@@ -114,19 +117,92 @@ replay_record(recorder_t *recorder, const record_t *record, int64_t now_ms)
     {
         instance = openings_instance(&recorder->openings, front_id, now_ms);
         if (instance != NULL) {
-            (void) openings_add(&recorder->openings, instance, id, record);
+            (void) openings_add(&recorder->openings, instance, id, record,
+                                index);
         }
     }
     if (event == EVENT_ACCESS_END &&
         opening_id_parse(record->values[RECORD_OPEN], id))
     {
-        opening = openings_find(&recorder->openings, id);
-        if (opening != NULL) {
-            openings_remove(&recorder->openings, opening);
-        }
         openings_close(&recorder->openings, id,
                        slice_is(record->values[RECORD_SOURCE], "sekishod"));
     }
+}
+
+/* One opening of the file: what it was stands in the trail. */
+static bool
+recall(recorder_t *recorder, trail_reader_t *reader, const remembered_t *one,
+       char *buffer, int64_t now_ms)
+{
+    uint8_t id[TABLE_KEY_SIZE], front[MESSAGE_FRONT_SIZE];
+    instance_t *instance;
+    record_t record;
+    slice_t entry;
+
+    if (trail_reader_entry(reader, one->index, &entry) < 0 ||
+        !record_parse(entry, &record, buffer) ||
+        record_event_find(record.values[RECORD_EVENT]) != EVENT_ACCESS ||
+        !opening_id_parse(record.values[RECORD_ID], id) ||
+        memcmp(id, one->id, sizeof(id)) != 0 ||
+        !opening_id_parse(record.values[RECORD_FRONT], front))
+    {
+        return false;
+    }
+    if (openings_find(&recorder->openings, id) != NULL) {
+        return true;
+    }
+    instance = openings_instance(&recorder->openings, front, now_ms);
+    return instance != NULL &&
+           openings_add(&recorder->openings, instance, id, &record, one->index);
+}
+
+/*
+ * The openings of the file, as of when it was written; what happened since is
+ * read after that.  Returns from where on, which is `from` or before.
+ */
+static uint64_t
+recall_all(recorder_t *recorder, trail_reader_t *reader, uint64_t from,
+           uint64_t entries, char *buffer, int64_t now_ms)
+{
+    _cleanup_(cleanup_free) remembered_t *list = NULL;
+    uint64_t quarter = recorder->read_back / 4, size, since, lost = 0;
+    size_t count;
+    int result = openings_file_read(recorder->config->trail, &list, &count,
+                                    &size);
+
+    if (result == -ENOENT) {
+        return from;
+    }
+    recorder->remembered = 1; /* so that it is replaced, or removed */
+    since = result == 0 && size > quarter ? size - quarter : 0;
+    if (result == 0 &&
+        (size > entries ||
+         entries - since > REPLAY_TIMES_MAX * recorder->read_back))
+    {
+        result = -ESTALE;
+    }
+    if (result < 0) {
+        log_line(LOG_WARNING,
+                 "%s/openings cannot be used: %s; accesses opened more than "
+                 "%llu records ago are not closed if their front end is gone",
+                 recorder->config->trail,
+                 result == -EBADMSG  ? "it is damaged"
+                 : result == -ESTALE ? "it is not of this trail's end"
+                                     : strerror(-result),
+                 (unsigned long long) recorder->read_back);
+        return from;
+    }
+    recorder->remembered = size;
+    for (size_t i = 0; i < count; i++) {
+        lost += !recall(recorder, reader, &list[i], buffer, now_ms);
+    }
+    if (lost > 0) {
+        log_line(LOG_WARNING,
+                 "%s/openings: %llu of its accesses are not in the trail and "
+                 "passed over",
+                 recorder->config->trail, (unsigned long long) lost);
+    }
+    return since < from ? since : from;
 }
 
 /* What the writer has just opened is read once more, from its end. */
@@ -144,17 +220,20 @@ recorder_replay(recorder_t *recorder, int64_t now_ms)
     int result;
 
     trail_writer_status(recorder->writer, &status);
-    from = status.size > REPLAY_MAX ? status.size - REPLAY_MAX : 0;
+    recorder->next = status.size;
+    from = status.size > recorder->read_back ? status.size - recorder->read_back
+                                             : 0;
     result = buffer == NULL ? -ENOMEM
                             : trail_reader_open(recorder->config->trail, NULL,
                                                 0, &reader, &problem);
     if (result == 0) {
+        from = recall_all(recorder, reader, from, status.size, buffer, now_ms);
         result = trail_scan_open(reader, from, &scan);
     }
     while (result >= 0 && (result = trail_scan_next(scan, &index, &entry)) == 1)
     {
         if (record_parse(entry, &record, buffer)) {
-            replay_record(recorder, &record, now_ms);
+            replay_record(recorder, &record, index, now_ms);
         }
     }
     if (result < 0) {

@@ -9,6 +9,7 @@
 
 #include "../lib/policy/image.h"
 #include "log.h"
+#include "openings_file.h"
 #include "recorder_internal.h"
 
 /* A week: one that comes back later is not known any more, and told so. */
@@ -200,7 +201,6 @@ close_interrupted(recorder_t *recorder, opening_t *opening, int64_t now_ms)
         recorder_own(recorder, EVENT_ACCESS_END, &record, now_ms);
     }
     openings_close(&recorder->openings, opening->id, true);
-    openings_remove(&recorder->openings, opening);
 }
 
 static void
@@ -224,6 +224,45 @@ close_orphans(recorder_t *recorder, int64_t now_ms)
     while (table_count(recorder->openings.by_id) > OPENINGS_MAX) {
         close_interrupted(recorder, recorder->openings.oldest, now_ms);
     }
+}
+
+/*
+ * The next start reads `read_back` records.  Accesses whose opening may lie
+ * before that by then are remembered in a file: when they are older than a
+ * quarter of it, and again after another quarter.
+ */
+static void
+remember_openings(recorder_t *recorder)
+{
+    uint64_t quarter = recorder->read_back / 4, next = recorder->next, edge;
+    const opening_t *opening = recorder->openings.oldest;
+    const char *trail = recorder->config->trail;
+    int error = 0;
+
+    edge = next > quarter ? next - quarter : 0;
+    while (opening != NULL && opening->index >= edge) {
+        opening = opening->newer;
+    }
+    if (opening == NULL && recorder->remembered != 0) {
+        error = openings_file_remove(trail);
+        if (error == 0) {
+            recorder->remembered = 0;
+        }
+    } else if (opening != NULL && (recorder->remembered == 0 ||
+                                   next - recorder->remembered >= quarter))
+    {
+        error = openings_file_write(trail, &recorder->openings, next, edge);
+        if (error == 0) {
+            recorder->remembered = next;
+        }
+    }
+    if (error < 0 && !recorder->forgetful) {
+        log_line(LOG_WARNING,
+                 "the accesses that are open cannot be noted in %s/openings: "
+                 "%s; a start after this may not close the oldest of them",
+                 trail, strerror(-error));
+    }
+    recorder->forgetful = error < 0;
 }
 
 /* After a heartbeat, which has told all their numbers. */
@@ -273,6 +312,7 @@ recorder_tick(recorder_t *recorder, int64_t now_ms)
         recorder->since_heartbeat >= HEARTBEAT_RECORDS)
     {
         heartbeat(recorder, now_ms);
+        remember_openings(recorder);
         forget_fronts(recorder, now_ms);
     }
     close_orphans(recorder, now_ms);
@@ -413,7 +453,8 @@ set_batch_size(recorder_t *recorder)
 }
 
 recorder_t *
-recorder_open(const config_t *config, int64_t now_ms, int64_t times_from_ms)
+recorder_open(const config_t *config, int64_t now_ms, int64_t times_from_ms,
+              uint64_t read_back)
 {
     recorder_t *recorder = calloc(1, sizeof(*recorder));
     bool ready;
@@ -424,6 +465,7 @@ recorder_open(const config_t *config, int64_t now_ms, int64_t times_from_ms)
     }
     recorder->config = config;
     recorder->times_ms = times_from_ms;
+    recorder->read_back = read_back;
     recorder->lines = malloc(BATCH_BYTES_MAX);
     recorder->fronts = table_new();
     ready = openings_init(&recorder->openings) && recorder->lines != NULL &&

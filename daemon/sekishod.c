@@ -15,12 +15,14 @@
 
 #include "../lib/base/clock.h"
 #include "../lib/ipc/daemon_config.h"
+#include "../lib/ipc/otp_message.h"
 #include "indexer.h"
 #include "log.h"
 #include "recorder.h"
 #include "server.h"
 
 #define SYSTEMD_FIRST_FD 3
+#define READ_BACK        1000000 /* records, at the start */
 
 typedef struct {
     struct event_base *base;
@@ -31,6 +33,7 @@ typedef struct {
     indexer_t *indexer;
     struct event *signals[3];
     int64_t times_from_ms; /* --accept-times; 0: off */
+    uint64_t read_back;    /* records */
 } daemon_t;
 
 static int64_t
@@ -183,7 +186,8 @@ serve(daemon_t *self, int inherited)
                  "--accept-times: the records' times are what front ends say, "
                  "however wrong; this trail proves nothing of when");
     }
-    self->recorder = recorder_open(self->config, now_ms(), self->times_from_ms);
+    self->recorder = recorder_open(self->config, now_ms(), self->times_from_ms,
+                                   self->read_back);
     if (self->recorder == NULL) {
         return EXIT_FAILURE;
     }
@@ -253,6 +257,9 @@ usage(FILE *out)
                    "  --accept-times TIME\n"
                    "                   for made-up trails alone: take front "
                    "ends' times as they are\n"
+                   "  --read-back COUNT\n"
+                   "                   for tests: records read at the start "
+                   "[1000000]\n"
                    "  --version\n"
                    "  --help\n");
 }
@@ -265,10 +272,11 @@ main(int argc, char **argv)
         {"indexer", no_argument, NULL, 'i'}, /* what the daemon starts itself */
         {"check-config", no_argument, NULL, 't'},
         {"accept-times", required_argument, NULL, 'a'},
+        {"read-back", required_argument, NULL, 'r'},
         {"version", no_argument, NULL, 'v'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0}};
-    daemon_t self = {.path = CONFIG_FILE};
+    daemon_t self = {.path = CONFIG_FILE, .read_back = READ_BACK};
     bool check = false, indexer = false;
     report_t *report;
     int option, status;
@@ -291,6 +299,18 @@ main(int argc, char **argv)
                                "sekishod: --accept-times: \"%s\" is "
                                "no time such as 2026-10-01T00:00:00Z\n",
                                optarg);
+                return 2;
+            }
+            break;
+        case 'r':
+            if (!ask_number_parse(slice_of(optarg), READ_BACK,
+                                  &self.read_back) ||
+                self.read_back == 0)
+            {
+                (void) fprintf(stderr,
+                               "sekishod: --read-back: \"%s\" is no number "
+                               "between 1 and %d\n",
+                               optarg, READ_BACK);
                 return 2;
             }
             break;

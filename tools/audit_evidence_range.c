@@ -41,6 +41,8 @@ is_bound(evidence_t *evidence, uint64_t index, bool before)
     time = record.values[RECORD_TIME];
     return (slice_is(event, "heartbeat") || slice_is(event, "start") ||
             slice_is(event, "stop")) &&
+           /* nginx tells its stop by its own clock */
+           slice_is(record.values[RECORD_SOURCE], "sekishod") &&
            time.size == LINE_TIME_SIZE &&
            (before ? memcmp(time.data, filter->from, LINE_TIME_SIZE) < 0
                    : memcmp(time.data, filter->to, LINE_TIME_SIZE) >= 0);

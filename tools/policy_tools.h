@@ -9,6 +9,7 @@
 
 #include "../lib/base/json.h"
 #include "../lib/policy/decide.h"
+#include "../lib/policy/geoip.h"
 #include "../lib/policy/image.h"
 #include "../lib/policy/policy.h"
 #include "tools.h"
@@ -231,10 +232,8 @@ int device_open(const char *command, const char *source, const char *authority,
 void device_verify(device_t *device, int64_t now);
 void device_close(device_t *device);
 
-typedef struct geoip_s geoip_t;
+/* geoip_load(); STATUS_OK, or STATUS_ERROR after it was said. */
 int geoip_open(const char *command, const char *path, geoip_t **geoip);
 void geoip_close(geoip_t *geoip);
-/* A policy_country_fn; the context is the geoip_t. */
-bool geoip_country(void *context, const address_t *address, char code[2]);
 
 #endif

@@ -1,6 +1,6 @@
 #include "value.h"
 
-#define DIGITS_MAX 8
+#define DIGITS_MAX 9
 
 /* The digits at the start of *text, which is moved on. */
 static bool

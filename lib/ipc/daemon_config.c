@@ -91,6 +91,14 @@ read_policy(reader_t *reader, const conf_directive_t *directive)
 }
 
 static void
+read_geoip(reader_t *reader, const conf_directive_t *directive)
+{
+    reader->config->geoip = slice_is(directive->words[1].text, "off")
+                                ? NULL
+                                : absolute_path(reader, directive, 1);
+}
+
+static void
 read_index(reader_t *reader, const conf_directive_t *directive)
 {
     reader->config->index = slice_is(directive->words[1].text, "off")
@@ -334,6 +342,7 @@ static const struct {
     {"origin", 1, read_origin},
     {"key", CONFIG_KEYS_MAX, read_key},
     {"policy", 1, read_policy},
+    {"geoip", 1, read_geoip},
     {"web_user", 8, read_web_user},
     {"journal", 1, read_journal},
     {"reserve", 1, read_reserve},

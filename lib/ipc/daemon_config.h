@@ -29,6 +29,7 @@ typedef struct {
     const char *keys[CONFIG_KEYS_MAX];
     unsigned keys_count;
     const char *policy; /* image whose version heartbeats tell; may be NULL */
+    const char *geoip;  /* MaxMind DB for `country` rules at doors; or NULL */
     uid_t web_uids[CONFIG_WEB_UIDS_MAX]; /* may send records of the web */
     unsigned web_uids_count;
     const char *index; /* audit.db; NULL: off */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../base/value.h"
 
 #define DURATION_MAX (366u * 86400) /* seconds */
 
@@ -295,32 +296,9 @@ language_duration(language_t *language, const conf_directive_t *directive,
     slice_t text = directive->words[word].text;
     report_place_t place = conf_place(directive, word);
     char quote[CONF_QUOTE_MAX];
-    uint64_t value = 0;
-    bool good = text.size >= 2 && text.size <= 10;
+    uint64_t value;
 
-    for (size_t i = 0; good && i + 1 < text.size; i++) {
-        good = text.data[i] >= '0' && text.data[i] <= '9';
-        value = value * 10 + (uint64_t) (text.data[i] - '0');
-    }
-    if (good) {
-        switch (text.data[text.size - 1]) {
-        case 's':
-            break;
-        case 'm':
-            value *= 60;
-            break;
-        case 'h':
-            value *= 3600;
-            break;
-        case 'd':
-            value *= 86400;
-            break;
-        default:
-            good = false;
-            break;
-        }
-    }
-    if (!good) {
+    if (!value_duration(text, &value)) {
         LANGUAGE_ERROR(language, place,
                        "\"%s\" is no time span: write one number and s, m, h "
                        "or d, as 90m",

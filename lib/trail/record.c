@@ -220,15 +220,20 @@ cut_text(slice_t text, size_t limit)
     return (slice_t){text.data, size};
 }
 
-/* Cuts the values of `record` to `limit` bytes and marks them. */
+void
+record_limit(record_t *record, unsigned field, size_t limit)
+{
+    if (record->values[field].size > limit) {
+        record->values[field] = cut_text(record->values[field], limit);
+        record_set_cut(record, field);
+    }
+}
+
 static void
 limit_values(record_t *record, size_t limit)
 {
     for (unsigned i = 0; i < RECORD_FIELDS; i++) {
-        if (record->values[i].size > limit) {
-            record->values[i] = cut_text(record->values[i], limit);
-            record_set_cut(record, i);
-        }
+        record_limit(record, i, limit);
     }
 }
 

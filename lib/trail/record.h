@@ -155,6 +155,10 @@ record_is_cut(const record_t *record, unsigned field)
     return record->any_cut && (record->cut[field / 8] >> field % 8 & 1) != 0;
 }
 
+/* Cuts a value to at most `limit` bytes, not within a UTF-8 sequence, and marks
+ * the field as cut if that takes anything away. */
+void record_limit(record_t *record, unsigned field, size_t limit);
+
 const char *record_field_name(record_field_t field); /* never NULL */
 bool record_field_is_number(record_field_t field);
 /* The field of that name, or RECORD_FIELDS. */

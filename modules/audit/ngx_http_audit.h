@@ -167,6 +167,12 @@ typedef struct {
     ngx_int_t places; /* with audit on, that the trail was told of; -1: none */
     int64_t swept;    /* when somebody last looked for what is to be sent */
 
+    /* Configurations are numbered, so that the last worker knows whether nginx
+     * stops or others take its place. */
+    uint64_t configured;   /* the master's latest one */
+    uint64_t started;      /* the latest one that has workers */
+    ngx_atomic_t given_up; /* the latest one has no audit in any place */
+
     ngx_queue_t used;
     ngx_queue_t free;
     ngx_uint_t capacity; /* some places are kept for those that close */
@@ -222,7 +228,8 @@ typedef struct {
     struct sockaddr_un address;
     ngx_shm_zone_t *shm_zone;
     ngx_msec_t idle;
-    ngx_int_t places; /* locations with audit on */
+    ngx_int_t places;    /* locations with audit on */
+    uint64_t configured; /* number of this configuration in the zone */
 
     /* of a worker */
     ngx_http_audit_zone_t *zone;
@@ -230,6 +237,7 @@ typedef struct {
     ngx_http_audit_worker_t *worker; /* NULL: no place was left */
     ngx_http_audit_place_t *place;   /* counted in last */
     ngx_event_t tick;
+    unsigned was_up : 1; /* and what was counted before is told */
 } ngx_http_audit_main_conf_t;
 
 typedef struct {
@@ -375,6 +383,8 @@ void ngx_http_audit_hex(u_char *text, const uint8_t *bytes, size_t size);
 /* ---- ngx_http_audit_zone.c ---- */
 
 ngx_int_t ngx_http_audit_init_zone(ngx_shm_zone_t *shm_zone, void *data);
+/* In the master: a configuration is taken up, and another may give way. */
+ngx_int_t ngx_http_audit_init_module(ngx_cycle_t *cycle);
 
 /*
  * Takes part in the access of ctx->what, which is opened if there is none:
@@ -437,14 +447,17 @@ void ngx_http_audit_exit_process(ngx_cycle_t *cycle);
 
 /* ---- ngx_http_audit_fold.c ---- */
 
+/* No process has that id. */
+ngx_uint_t ngx_http_audit_is_gone(ngx_pid_t pid);
 /* One more denial, or answer that could not be held. */
 void ngx_http_audit_fold(ngx_http_request_t *r,
                          ngx_http_audit_main_conf_t *amcf, record_event_t event,
                          const char *reason, slice_t facility,
                          const ngx_http_audit_what_t *what);
-/* Sends what minutes that are over have counted, or all. */
-void ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf,
-                               ngx_uint_t all);
+/* Sends what minutes that are over have counted, or all; whether that was all
+ * there is to send now. */
+ngx_uint_t ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf,
+                                     ngx_uint_t all);
 /* Under the lock: what came of such a record. */
 void ngx_http_audit_fold_told(ngx_http_audit_shared_t *shared,
                               const ngx_http_sekisho_subject_t *subject,

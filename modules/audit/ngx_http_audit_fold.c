@@ -10,18 +10,24 @@
 /* Of the table, in one go; the rest has its turn a second later. */
 #define NGX_HTTP_AUDIT_SWEEP 32
 
+/* Instead of how many are told: the first of a minute, and its event. */
+#define NGX_HTTP_AUDIT_FOLD_FIRST (UINT64_C(1) << 32)
+
 static ngx_http_audit_fold_t *
 ngx_http_audit_fold_find(ngx_http_audit_shared_t *shared, uint64_t hash,
                          ngx_uint_t *fresh);
 static ngx_int_t ngx_http_audit_fold_send(ngx_http_audit_main_conf_t *amcf,
                                           const ngx_http_audit_fold_t *fold,
                                           ngx_uint_t place);
-static ngx_uint_t ngx_http_audit_is_gone(ngx_pid_t pid);
-static void ngx_http_audit_fold_first(ngx_http_request_t *r,
-                                      ngx_http_audit_main_conf_t *amcf,
-                                      record_event_t event, const char *reason,
-                                      slice_t facility, ngx_str_t *ticket,
-                                      const ngx_http_audit_what_t *what);
+static void ngx_http_audit_fold_count(ngx_http_audit_fold_t *fold, int64_t now);
+static void
+ngx_http_audit_fold_untold(ngx_http_audit_shared_t *shared,
+                           const ngx_http_sekisho_subject_t *subject);
+static ngx_int_t ngx_http_audit_fold_first(
+    ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
+    record_event_t event, const char *reason, slice_t facility,
+    ngx_str_t *ticket, const ngx_http_audit_what_t *what,
+    const ngx_http_sekisho_subject_t *subject);
 static void ngx_http_audit_fold_copy(char *to, size_t size, slice_t from);
 static ngx_uint_t ngx_http_audit_fold_outcome(record_event_t event,
                                               ngx_uint_t status);
@@ -40,6 +46,7 @@ ngx_http_audit_fold(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
     ngx_uint_t fresh, status, up;
     ngx_http_audit_fold_t *fold;
     ngx_http_audit_shared_t *shared;
+    ngx_http_sekisho_subject_t subject;
 
     shared = amcf->zone->shared;
     now = ngx_http_audit_now();
@@ -68,6 +75,11 @@ ngx_http_audit_fold(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
 
     up = ngx_http_sekisho_is_up(amcf->connection) &&
          ngx_http_sekisho_room(amcf->connection, 1);
+
+    if (!up) {
+        /* a pause may be over before the next tick sees it */
+        amcf->was_up = 0;
+    }
 
     ngx_shmtx_lock(&amcf->zone->shpool->mutex);
 
@@ -104,20 +116,68 @@ ngx_http_audit_fold(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
     }
 
     if (!fresh || !up) {
-        if (fold->count == 0) {
-            fold->first = now;
-        }
-
-        fold->last = now;
-        fold->count++;
+        ngx_http_audit_fold_count(fold, now);
     }
+
+    /* the one that is told by itself: none of those that are counted */
+
+    subject.tag = (uint64_t) (fold - shared->folds) | NGX_HTTP_AUDIT_TAG_FOLD;
+    subject.key[0] = fold->hash;
+    subject.key[1] = NGX_HTTP_AUDIT_FOLD_FIRST | event;
 
     ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
 
-    if (fresh && up) {
+    if (fresh && up &&
         ngx_http_audit_fold_first(r, amcf, event, reason, facility, &ticket,
-                                  what);
+                                  what, &subject) != NGX_OK)
+    {
+        ngx_shmtx_lock(&amcf->zone->shpool->mutex);
+        ngx_http_audit_fold_untold(shared, &subject);
+        ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
     }
+}
+
+
+/* Under the lock. */
+
+static void
+ngx_http_audit_fold_count(ngx_http_audit_fold_t *fold, int64_t now)
+{
+    if (fold->count == 0) {
+        fold->first = now;
+    }
+
+    fold->last = now;
+    fold->count++;
+}
+
+
+/* Under the lock: the first of a minute did not come to be on record; it is
+ * counted like the others. */
+
+static void
+ngx_http_audit_fold_untold(ngx_http_audit_shared_t *shared,
+                           const ngx_http_sekisho_subject_t *subject)
+{
+    uint8_t event;
+    ngx_http_audit_fold_t *fold;
+
+    fold = &shared->folds[subject->tag & ~NGX_HTTP_AUDIT_TAG_FOLD];
+
+    if (fold->hash != subject->key[0]) {
+        /* its minute is over, and its place free or taken */
+        event = (uint8_t) subject->key[1];
+        fold = &shared->folds[NGX_HTTP_AUDIT_FOLDS + (event != EVENT_DENIED)];
+
+        if (fold->hash == 0) {
+            ngx_memzero(fold, sizeof(ngx_http_audit_fold_t));
+            fold->several = 1;
+            fold->hash = 1;
+            fold->event = event;
+        }
+    }
+
+    ngx_http_audit_fold_count(fold, ngx_http_audit_now());
 }
 
 
@@ -153,12 +213,13 @@ ngx_http_audit_fold_find(ngx_http_audit_shared_t *shared, uint64_t hash,
 
 /* The whole of it, as nobody else tells more of the request. */
 
-static void
+static ngx_int_t
 ngx_http_audit_fold_first(ngx_http_request_t *r,
                           ngx_http_audit_main_conf_t *amcf,
                           record_event_t event, const char *reason,
                           slice_t facility, ngx_str_t *ticket,
-                          const ngx_http_audit_what_t *what)
+                          const ngx_http_audit_what_t *what,
+                          const ngx_http_sekisho_subject_t *subject)
 {
     uint8_t id[NGX_HTTP_AUDIT_ID_SIZE];
     slice_t *values;
@@ -208,27 +269,23 @@ ngx_http_audit_fold_first(ngx_http_request_t *r,
         values[RECORD_PHASE] = SLICE("log");
     }
 
-    if (ngx_http_sekisho_send(amcf->connection, &record.record, NULL, NULL) !=
-        NGX_OK)
-    {
-        ngx_log_error(NGX_LOG_CRIT, r->connection->log, 0,
-                      "audit: \"%s\" could not be recorded",
-                      record_event_name(event));
-    }
+    return ngx_http_sekisho_send(amcf->connection, &record.record, subject,
+                                 NULL);
 }
 
 
-void
+ngx_uint_t
 ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
 {
     int64_t now;
-    ngx_uint_t i, n, k, places[NGX_HTTP_AUDIT_SWEEP];
+    ngx_uint_t i, n, k, whole, places[NGX_HTTP_AUDIT_SWEEP];
     ngx_http_audit_fold_t *fold, due[NGX_HTTP_AUDIT_SWEEP];
     ngx_http_audit_shared_t *shared;
 
     shared = amcf->zone->shared;
     now = ngx_http_audit_now();
     i = 0;
+    whole = 1;
 
     do {
         n = 0;
@@ -239,13 +296,14 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
 
         if (!all && (uint64_t) (now - shared->swept) < 900) {
             ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
-            return;
+            return 1;
         }
 
         for (/* void */; i < NGX_HTTP_AUDIT_FOLDS + 2; i++) {
             fold = &shared->folds[i];
 
-            if (fold->hash == 0 || (!all && now < fold->until)) {
+            if (fold->hash == 0 ||
+                (now < fold->until && (!all || fold->count == 0))) {
                 continue;
             }
 
@@ -260,6 +318,7 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
 
                 if (!ngx_http_sekisho_room(amcf->connection, n + 1)) {
                     i = NGX_HTTP_AUDIT_FOLDS + 2;
+                    whole = 0;
                     break;
                 }
 
@@ -296,9 +355,13 @@ ngx_http_audit_fold_sweep(ngx_http_audit_main_conf_t *amcf, ngx_uint_t all)
             ngx_shmtx_lock(&amcf->zone->shpool->mutex);
             shared->folds[places[k]].teller = 0;
             ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
+
+            whole = 0;
         }
 
     } while (i < NGX_HTTP_AUDIT_FOLDS + 2);
+
+    return whole;
 }
 
 
@@ -357,6 +420,14 @@ ngx_http_audit_fold_told(ngx_http_audit_shared_t *shared,
 {
     ngx_http_audit_fold_t *fold;
 
+    if (subject->key[1] & NGX_HTTP_AUDIT_FOLD_FIRST) {
+        if (result != NGX_HTTP_SEKISHO_RECORDED) {
+            ngx_http_audit_fold_untold(shared, subject);
+        }
+
+        return;
+    }
+
     fold = &shared->folds[subject->tag & ~NGX_HTTP_AUDIT_TAG_FOLD];
 
     if (fold->hash != subject->key[0] || fold->teller != ngx_pid ||
@@ -380,7 +451,7 @@ ngx_http_audit_fold_told(ngx_http_audit_shared_t *shared,
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 ngx_http_audit_is_gone(ngx_pid_t pid)
 {
     return kill(pid, 0) == -1 && ngx_errno == NGX_ESRCH;

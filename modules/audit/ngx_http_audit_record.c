@@ -7,6 +7,9 @@
 /* Values of a close, at first; halved until all fit. */
 #define NGX_HTTP_AUDIT_KEPT_MAX 64
 
+/* What one more value takes besides its bytes, and the mask of cut fields. */
+#define NGX_HTTP_AUDIT_QUERY_SPARE (3 + 3 + RECORD_CUT_SIZE)
+
 static void ngx_http_audit_record_connection(ngx_http_audit_record_t *record,
                                              ngx_http_request_t *r);
 static void ngx_http_audit_record_statuses(ngx_http_audit_record_t *record,
@@ -15,7 +18,8 @@ static void ngx_http_audit_record_statuses(ngx_http_audit_record_t *record,
 static const record_field_t ngx_http_audit_kept[] = {
     RECORD_USER,   RECORD_FACILITY, RECORD_ADDRESS,     RECORD_SERVICE,
     RECORD_ACTION, RECORD_PATIENT,  RECORD_STUDY,       RECORD_SERIES,
-    RECORD_SERVER, RECORD_PURPOSE,  RECORD_CERTIFICATE, RECORD_INSTANCE};
+    RECORD_SERVER, RECORD_PURPOSE,  RECORD_CERTIFICATE, RECORD_INSTANCE,
+    RECORD_QUERY};
 
 
 void
@@ -250,40 +254,39 @@ ngx_http_audit_outcome(ngx_uint_t status)
 size_t
 ngx_http_audit_encode_kept(const record_t *record, uint8_t *bytes)
 {
-    size_t i, limit, size;
-    slice_t *value;
+    size_t i, limit, size, room;
     record_t kept;
+    record_field_t field;
 
-    for (limit = NGX_HTTP_AUDIT_KEPT_MAX; limit; limit /= 2) {
+    size = 0;
+
+    for (limit = NGX_HTTP_AUDIT_KEPT_MAX; limit && size == 0; limit /= 2) {
         ngx_memzero(&kept, sizeof(record_t));
 
         for (i = 0; i < sizeof(ngx_http_audit_kept) / sizeof(record_field_t);
              i++) {
-            value = &kept.values[ngx_http_audit_kept[i]];
-            *value = record->values[ngx_http_audit_kept[i]];
+            field = ngx_http_audit_kept[i];
 
-            if (value->size > limit) {
-                /* not within a UTF-8 sequence */
-                value->size = limit;
-
-                while (value->size && value->size + 4 > limit &&
-                       (value->data[value->size] & 0xc0) == 0x80)
-                {
-                    value->size--;
-                }
-
-                record_set_cut(&kept, ngx_http_audit_kept[i]);
+            if (field != RECORD_QUERY) {
+                kept.values[field] = record->values[field];
+                record_limit(&kept, field, limit);
             }
         }
 
         size = record_encode(&kept, bytes, NGX_HTTP_AUDIT_RECORD_MAX);
-
-        if (size) {
-            return size;
-        }
     }
 
-    return 0;
+    /* the terms of a search get what is left: they are what it is about */
+
+    room = NGX_HTTP_AUDIT_RECORD_MAX - NGX_HTTP_AUDIT_QUERY_SPARE;
+
+    if (size && size < room && record->values[RECORD_QUERY].size) {
+        kept.values[RECORD_QUERY] = record->values[RECORD_QUERY];
+        record_limit(&kept, RECORD_QUERY, room - size);
+        size = record_encode(&kept, bytes, NGX_HTTP_AUDIT_RECORD_MAX);
+    }
+
+    return size;
 }
 
 

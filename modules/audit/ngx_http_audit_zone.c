@@ -10,7 +10,7 @@
 #include "ngx_http_audit.h"
 
 #define NGX_HTTP_AUDIT_MAGIC  UINT64_C(0x53656b6973686f31) /* "Sekisho1" */
-#define NGX_HTTP_AUDIT_LAYOUT 3
+#define NGX_HTTP_AUDIT_LAYOUT 4
 
 /* Places for accesses whose close is on its way to the disk. */
 #define NGX_HTTP_AUDIT_CLOSING_PART 8 /* of all, one in so many */
@@ -138,6 +138,60 @@ ngx_http_audit_fill_zone(ngx_shm_zone_t *shm_zone, ngx_http_audit_zone_t *zone)
 
     zone->shpool = shpool;
     zone->shared = shared;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A zone that the new configuration does not have any more has no other
+ * workers to come.  If none of its places is under audit that is told by the
+ * workers that leave.
+ */
+
+ngx_int_t
+ngx_http_audit_init_module(ngx_cycle_t *cycle)
+{
+    ngx_uint_t i;
+    ngx_shm_zone_t *zone;
+    ngx_list_part_t *part;
+    ngx_http_audit_zone_t *old;
+    ngx_http_audit_shared_t *shared;
+    ngx_http_audit_main_conf_t *amcf;
+
+    amcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_audit_module);
+
+    shared = amcf && amcf->shm_zone ? amcf->zone->shared : NULL;
+
+    if (shared) {
+        amcf->configured = ++shared->configured;
+    }
+
+    part = &cycle->old_cycle->shared_memory.part;
+
+    for (/* void */; part; part = part->next) {
+        zone = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            if (zone[i].init != ngx_http_audit_init_zone) {
+                continue;
+            }
+
+            old = zone[i].data;
+
+            if (old->shared == NULL || old->shared == shared) {
+                continue;
+            }
+
+            if (shared == NULL || amcf->places == 0) {
+                old->shared->given_up = 1;
+
+            } else {
+                /* the other zone's workers tell of it */
+                old->shared->configured++;
+            }
+        }
+    }
 
     return NGX_OK;
 }

@@ -16,6 +16,9 @@
 #define NGX_HTTP_SEKISHO_HELLO       5000 /* without a welcome: again */
 #define NGX_HTTP_SEKISHO_LAST_WORDS  2000
 
+/* At TERM the master kills its workers after a second and a half. */
+#define NGX_HTTP_SEKISHO_TERMINATE 1000
+
 static void ngx_http_sekisho_open(ngx_http_sekisho_connection_t *sc);
 static ngx_int_t ngx_http_sekisho_hello(ngx_http_sekisho_connection_t *sc);
 static void ngx_http_sekisho_lost(ngx_http_sekisho_connection_t *sc,
@@ -517,16 +520,23 @@ ngx_http_sekisho_pending(ngx_http_sekisho_connection_t *sc)
 /* ---- The end ---- */
 
 /*
- * Nothing else is served by this process any more: it may wait here.
+ * Nothing else is served by this process any more: it may wait here, for so
+ * long in all.
  */
 
 void
-ngx_http_sekisho_disconnect(ngx_http_sekisho_connection_t *sc)
+ngx_http_sekisho_hand_over(ngx_http_sekisho_connection_t *sc)
 {
     uint64_t end, now;
     struct pollfd pfd;
 
-    end = ngx_http_sekisho_microseconds() / 1000 + NGX_HTTP_SEKISHO_LAST_WORDS;
+    if (sc->end == 0) {
+        sc->end = ngx_http_sekisho_microseconds() / 1000 +
+                  (ngx_terminate ? NGX_HTTP_SEKISHO_TERMINATE
+                                 : NGX_HTTP_SEKISHO_LAST_WORDS);
+    }
+
+    end = sc->end;
 
     if (sc->pending && sc->connection == NULL) {
         ngx_http_sekisho_open(sc);
@@ -554,6 +564,13 @@ ngx_http_sekisho_disconnect(ngx_http_sekisho_connection_t *sc)
             ngx_http_sekisho_read_handler(sc->connection->read);
         }
     }
+}
+
+
+void
+ngx_http_sekisho_disconnect(ngx_http_sekisho_connection_t *sc)
+{
+    ngx_http_sekisho_hand_over(sc);
 
     if (sc->pending) {
         ngx_log_error(NGX_LOG_CRIT, sc->timer.log, 0,

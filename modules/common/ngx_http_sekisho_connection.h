@@ -80,7 +80,11 @@ ngx_http_sekisho_connection_t *
 ngx_http_sekisho_connect(ngx_cycle_t *cycle,
                          const ngx_http_sekisho_connection_conf_t *conf);
 
-/* Hands over what is pending, for at most two seconds, and closes. */
+/* At the end of a worker: hands over what is pending.  That, and what the
+ * disconnection hands over, takes two seconds at most, one if nginx is
+ * terminated. */
+void ngx_http_sekisho_hand_over(ngx_http_sekisho_connection_t *sc);
+/* Hands over what is pending, and closes. */
 void ngx_http_sekisho_disconnect(ngx_http_sekisho_connection_t *sc);
 
 /*

@@ -31,6 +31,7 @@ struct ngx_http_sekisho_connection_s {
     ngx_msec_t down;     /* when it went down */
     ngx_msec_t progress; /* when the daemon last settled anything */
     time_t complained;   /* of a refusal */
+    uint64_t end; /* milliseconds: until when it may wait; 0: no end yet */
 
     uint64_t first;    /* lowest number that may be unsettled */
     uint64_t next;     /* to be written */

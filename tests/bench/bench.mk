@@ -19,3 +19,6 @@ build/bench/bench_policy: build/obj/tests/bench/nginx_radix.o \
         build/obj/tests/bench/mmdb_writer.o
 
 build/bench/bench_trail: build/obj/tests/bench/trail_socket.o
+
+build/obj/tests/unit/test_geoip: build/obj/tests/bench/mmdb_writer.o
+build/sanitize/tests/unit/test_geoip: build/sanitize/tests/bench/mmdb_writer.o

@@ -257,6 +257,8 @@ class House:
     def install(self):
         """The daemon as docs/install has it: user, folders, keys, trail."""
         self.pam_module()
+        # where Sekisho is installed the house's copy of /etc has the user
+        self.run("userdel", "sekisho", check=False)
         self.run("useradd", "-r", "-d", "/var/lib/sekisho", "-s",
                  "/usr/sbin/nologin", "sekisho")
         for folder in ("/var/lib/sekisho", "/run/sekisho", "/etc/sekisho",

@@ -107,8 +107,23 @@ def test_query(place):
     opening, = place.daemon.wait("access", action="query")
     close, = place.daemon.wait("access-end", action="query")
     assert opening["query"] == terms and close["open"] == opening["id"]
+    # a message of a query has its terms, whichever record it comes from
+    assert close["query"] == terms and "cut" not in close
     assert "study" not in opening
     assert codes(place, opening) == codes(place, close) == (110112, 0)
+
+
+def test_the_close_of_a_long_query_repeats_what_it_has_room_for(place):
+    terms = "PatientName=" + ",".join(f"DEMO{i}*" for i in range(200))
+    assert place.get("/dicom-web/studies?" + terms,
+                     headers={"User-Agent": "long"}).status == 200
+    opening, = place.daemon.wait("access", query=terms)
+    close, = place.daemon.wait("access-end", open=opening["id"])
+    assert "cut" not in opening
+    assert close["cut"] == ["query"]
+    assert terms.startswith(close["query"]) and len(close["query"]) > 200
+    for name in ("user", "address", "action", "server"):
+        assert close.get(name) == opening.get(name)
 
 
 def test_query_for_one_patient_names_the_patient(place):

@@ -39,6 +39,9 @@ def swap(text, *pairs):
     return text
 
 
+PATIENT = "P-0042"  # whose studies all of them are
+
+
 class Upstream(http.server.BaseHTTPRequestHandler):
     """Stands for the PACS: tells what arrived."""
 
@@ -49,11 +52,17 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         self.rfile.read(length)
         session = "session=good" in self.headers.get("Cookie", "")
         status = 401 if self.path == "/portal/session" and not session else 200
-        body = json.dumps({
-            "path": self.path,
-            "authorization": self.headers.get("Authorization"),
-        }).encode()
+        told = {"path": self.path,
+                "authorization": self.headers.get("Authorization")}
+        kind = "application/json"
+        if self.path.endswith("/metadata"):
+            told = [{"0020000D": {"vr": "UI",
+                                  "Value": [self.path.split("/")[-2]]},
+                     "00100020": {"vr": "LO", "Value": [PATIENT]}}]
+            kind = "application/dicom+json"
+        body = json.dumps(told).encode()
         self.send_response(status)
+        self.send_header("Content-Type", kind)
         if session:
             self.send_header("X-User", "yamada")
         self.send_header("ETag", '"abc"')
@@ -196,6 +205,17 @@ class Site:
             connection.close()
 
 
+    def found(self, *words):
+        """Who opened it, as the trail tells: accesses alone."""
+        def search():
+            status, output, errors = stage.sekisho(
+                "audit", "search", *words, "--json", "--config",
+                self.sekishod.config)
+            assert status in (0, 1), errors
+            return [record for record in map(json.loads, output.splitlines())
+                    if record["event"] == "access"]
+        return stage.wait_for(search, 10, "a record of " + " ".join(words))
+
     def reason(self, nginx):
         """Facility, reason and action of the last request."""
         def last():
@@ -257,14 +277,13 @@ def test_orthanc_access_is_on_record(site, orthanc):
     study = "1.2.840.113619.2.55.4711"
     assert site.ask(orthanc, "/dicom-web/studies/%s/metadata" % study,
                     certificate=site.terminal, user="yamada").status == 200
-    status, output, errors = stage.sekisho(
-        "audit", "search", "--study", study, "--json", "--config",
-        site.sekishod.config)
-    assert status == 0, errors
-    record = json.loads(output)
-    assert (record["event"], record["user"], record["facility"],
-            record["address"], record["action"]) == (
-                "access", "yamada", "aoba-clinic", "127.0.12.5", "view")
+    record, = site.found("--study", study)
+    assert (record["user"], record["facility"], record["address"],
+            record["action"]) == ("yamada", "aoba-clinic", "127.0.12.5",
+                                  "view")
+    # the PACS has told whose it is
+    assert study in [one.get("study")
+                     for one in site.found("--patient", PATIENT)]
 
 
 def test_orthanc_status_is_for_this_host(site, orthanc):
@@ -333,6 +352,20 @@ def test_dcm4chee_refusal_looks_like_nothing(site, dcm4chee):
     assert nowhere.status == 404
 
 
+def test_dcm4chee_access_is_on_record(site, dcm4chee):
+    """Of the client that the load balancer tells of, and whose study it is."""
+    study = "1.2.840.113619.2.55.4712"
+    assert site.ask(dcm4chee, "%s/studies/%s/metadata" % (RS, study),
+                    address="127.0.12.1", proxied="203.0.113.5",
+                    certificate=site.terminal, user="yamada").status == 200
+    record, = site.found("--study", study)
+    assert (record["user"], record["facility"], record["address"],
+            record["action"]) == ("yamada", "aoba-clinic", "203.0.113.5",
+                                  "view")
+    assert study in [one.get("study")
+                     for one in site.found("--patient", PATIENT)]
+
+
 @pytest.fixture(scope="module")
 def portal(site):
     nginx = site.nginx("portal.conf")
@@ -344,6 +377,7 @@ def portal(site):
 @pytest.mark.parametrize("method,path,status,action", [
     ("GET", "/portal/worklist?day=1", 200, "query"),
     ("GET", "/portal/viewer/1", 200, "view"),
+    ("GET", "/portal/patients/P1/", 200, "view"),
     ("GET", "/portal/export/1", 403, "download"),
     ("GET", "//portal/./x/../export/1", 403, "download"),
     ("GET", "/portal/%65xport/1", 403, "download"),
@@ -360,6 +394,34 @@ def test_portal_actions(site, portal, method, path, status, action):
     assert answer.status == status, answer.body[:300]
     assert site.reason(portal) == (
         "aoba-clinic", "ok" if status == 200 else "action-not-allowed", action)
+
+
+def test_portal_access_is_on_record(site, portal):
+    """The study of the portal's path, and of DICOMweb's."""
+    studies = ["1.2.840.113619.2.55.%d" % number for number in (4713, 4714)]
+    for path, study in zip(("/portal/viewer/%s/page?study=1.2",
+                            "/dicom-web/studies/%s/metadata"), studies):
+        assert site.ask(portal, path % study, cookie="session=good",
+                        certificate=site.terminal).status == 200
+        record, = site.found("--study", study)
+        assert (record["user"], record["facility"], record["address"],
+                record["action"]) == ("yamada", "aoba-clinic", "127.0.12.5",
+                                      "view")
+        assert "patient" not in record
+    # DICOMweb's answer has told whose that one is
+    assert studies[1] in [one.get("study")
+                          for one in site.found("--patient", PATIENT)]
+
+
+def test_portal_access_names_the_patient(site, portal):
+    """As the portal means it: without escapes."""
+    assert site.ask(portal, "/portal/patients/P%2d77/images?patient=P-1",
+                    cookie="session=good",
+                    certificate=site.terminal).status == 200
+    record, = site.found("--patient", "P-77")
+    assert (record["user"], record["patient"], record["action"]) == (
+        "yamada", "P-77", "view")
+    assert not record.get("study")
 
 
 def test_portal_without_a_session(site, portal):

@@ -60,6 +60,7 @@ without_a_store_there_are_no_codes(void **state)
     (void) state;
     assert_non_null(read.config);
     assert_null(read.config->otp_store);
+    assert_null(read.config->geoip);
     assert_false(read.config->places_off);
     assert_false(read.config->otp_self_service_off);
     assert_true(slice_is(read.config->otp_issuer, "Sekisho"));
@@ -126,6 +127,21 @@ words_and_paths_are_read(void **state)
     config_free(read.config);
 }
 
+static void
+the_database_of_countries_is_a_path_or_off(void **state)
+{
+    read_t read = read_lines("geoip /var/lib/GeoIP/c.mmdb;\n");
+
+    (void) state;
+    assert_non_null(read.config);
+    assert_string_equal(read.config->geoip, "/var/lib/GeoIP/c.mmdb");
+    config_free(read.config);
+    read = read_lines("geoip off;\n");
+    assert_non_null(read.config);
+    assert_null(read.config->geoip);
+    config_free(read.config);
+}
+
 /* NIST SP 800-63B-4 3.2.2: at most 100 failures, whatever is written here. */
 static void
 the_lock_is_never_above_a_hundred(void **state)
@@ -157,6 +173,7 @@ words_that_are_none_are_refused(void **state)
     refuses("otp_store otp.db;\n", "no absolute path");
     refuses("otp_key otp.key;\n", "no absolute path");
     refuses("emergency here;\n", "no absolute path");
+    refuses("geoip c.mmdb;\n", "no absolute path");
     refuses("places maybe;\n", "neither \"on\" nor \"off\"");
     refuses("otp_self_service 1;\n", "neither \"on\" nor \"off\"");
     refuses("otp_issuer \"a:b\";\n", "no issuer");
@@ -192,6 +209,7 @@ main(void)
         cmocka_unit_test(what_is_not_given_is_the_default_of_the_rules),
         cmocka_unit_test(every_rule_reaches_its_field),
         cmocka_unit_test(words_and_paths_are_read),
+        cmocka_unit_test(the_database_of_countries_is_a_path_or_off),
         cmocka_unit_test(the_lock_is_never_above_a_hundred),
         cmocka_unit_test(numbers_out_of_their_bounds_are_refused),
         cmocka_unit_test(words_that_are_none_are_refused),

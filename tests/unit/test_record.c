@@ -273,6 +273,34 @@ what_no_daemon_writes_is_no_record(void **state)
     }
 }
 
+static void
+a_value_is_limited_between_characters_and_marked(void **state)
+{
+    record_t record = {0};
+
+    (void) state;
+    record.values[RECORD_QUERY] = SLICE("PatientName=関所");
+    record_limit(&record, RECORD_QUERY, 18);
+    assert_true(slice_is(record.values[RECORD_QUERY], "PatientName=関所"));
+    assert_false(record.any_cut);
+    record_limit(&record, RECORD_QUERY, 17);
+    assert_true(slice_is(record.values[RECORD_QUERY], "PatientName=関"));
+    assert_true(record_is_cut(&record, RECORD_QUERY));
+    assert_false(record_is_cut(&record, RECORD_URI));
+}
+
+/* What is no UTF-8 is cut where it was asked. */
+static void
+bytes_that_are_no_text_are_limited_too(void **state)
+{
+    record_t record = {0};
+
+    (void) state;
+    record.values[RECORD_QUERY] = SLICE("\x80\x80\x80\x80\x80\x80\x80\x80");
+    record_limit(&record, RECORD_QUERY, 5);
+    assert_int_equal(record.values[RECORD_QUERY].size, 5);
+}
+
 UNIT_TESTS(cmocka_unit_test(a_rendered_line_is_read_back),
            cmocka_unit_test(unknown_fields_are_passed_over),
            cmocka_unit_test(what_no_daemon_writes_is_no_record),
@@ -281,6 +309,8 @@ UNIT_TESTS(cmocka_unit_test(a_rendered_line_is_read_back),
            cmocka_unit_test(outside_text_cannot_break_the_line),
            cmocka_unit_test(what_is_encoded_comes_back),
            cmocka_unit_test(a_long_value_is_cut_between_characters_and_marked),
+           cmocka_unit_test(a_value_is_limited_between_characters_and_marked),
+           cmocka_unit_test(bytes_that_are_no_text_are_limited_too),
            cmocka_unit_test(the_largest_record_still_fits),
            cmocka_unit_test(decoding_refuses_every_broken_form),
            cmocka_unit_test(every_field_and_event_has_its_own_name),
