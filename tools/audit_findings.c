@@ -183,7 +183,8 @@ look_period(look_t *look, int64_t *from_ms, int64_t *to_ms)
                         "2026-11-24T06:09",
                         to);
         }
-        *to_ms = seconds * 1000;
+        /* what is to come cannot have been looked at */
+        *to_ms = seconds * 1000 < look->now_ms ? seconds * 1000 : look->now_ms;
     }
     if (from != NULL) {
         if (!time_argument(slice_of(from), false, &seconds)) {
@@ -196,6 +197,10 @@ look_period(look_t *look, int64_t *from_ms, int64_t *to_ms)
     } else if (look->reviews.reviews_count > 0) {
         *from_ms = look->reviews.reviews[look->reviews.reviews_count - 1]
                        .last_ms;
+        /* looked at a moment ago: nothing is new, which is no mistake */
+        if (to == NULL && *from_ms >= *to_ms) {
+            *from_ms = *to_ms - 1;
+        }
     } else if (first_time(look, from_ms) != STATUS_OK) {
         return STATUS_ERROR;
     }

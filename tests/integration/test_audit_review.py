@@ -111,6 +111,20 @@ def test_a_review_is_a_record_of_who_what_and_when_next(officer):
         f"{found['code-used-twice']['id']}=escalated:told the CISO"}
 
 
+def test_what_is_to_come_is_not_looked_at_yet(officer):
+    """A period ends now at the latest; and right after it there is nothing new."""
+    officer.settle()
+    officer("review", "--from", "1h", "--to", days_from_now(1), "--note", "all")
+    made, = officer.reviews()
+    now = datetime.datetime.now(datetime.timezone.utc)
+    assert datetime.datetime.fromisoformat(
+        made["last"].replace("Z", "+00:00")) <= now
+    officer.settle()
+    shown = officer.tool("audit", "review", "--list", "--config",
+                         officer.daemon.config)
+    assert shown.returncode in (0, 1), shown.stderr
+
+
 def test_a_finding_is_open_until_a_review_names_it(officer):
     found = officer.findings()
     assert {f["decided"] for f in found.values()} == {"undecided"}
