@@ -173,6 +173,7 @@ ngx_http_audit_tick(ngx_event_t *ev)
 
     if (ngx_http_sekisho_is_up(sc)) {
         more = ngx_http_audit_close_idle(amcf);
+        more |= ngx_http_audit_learn_sweep(amcf);
         ngx_http_audit_fold_sweep(amcf, 0);
         ngx_http_audit_tell_lost(amcf);
     }

@@ -10,7 +10,7 @@
 #include "ngx_http_audit.h"
 
 #define NGX_HTTP_AUDIT_MAGIC  UINT64_C(0x53656b6973686f31) /* "Sekisho1" */
-#define NGX_HTTP_AUDIT_LAYOUT 3
+#define NGX_HTTP_AUDIT_LAYOUT 4
 
 /* Places for accesses whose close is on its way to the disk. */
 #define NGX_HTTP_AUDIT_CLOSING_PART 8 /* of all, one in so many */
@@ -295,6 +295,9 @@ ngx_http_audit_settled(void *data, const ngx_http_sekisho_subject_t *subject,
     if (subject->tag == NGX_HTTP_AUDIT_TAG_LOST) {
         ngx_http_audit_lost_told(amcf->zone->shared, subject->key[0],
                                  subject->key[1], result);
+
+    } else if (subject->tag & NGX_HTTP_AUDIT_TAG_LEARN) {
+        ngx_http_audit_learn_settled(amcf->zone->shared, subject, result);
 
     } else if (subject->tag & NGX_HTTP_AUDIT_TAG_FOLD) {
         ngx_http_audit_fold_told(amcf->zone->shared, subject, result);
