@@ -7,99 +7,7 @@
  */
 
 #include "learn_internal.h"
-
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
-enum {
-    STATE_VALUE = 0,
-    STATE_VALUE_OR_END, /* behind [ */
-    STATE_KEY_OR_END,   /* behind { */
-    STATE_KEY,
-    STATE_COLON,
-    STATE_COMMA_OR_END,
-    STATE_STRING,
-    STATE_ESCAPE,
-    STATE_HEX,
-    STATE_SCALAR, /* a number or a literal */
-    STATE_SKIP,   /* inside of what means nothing */
-    STATE_SKIP_STRING,
-    STATE_SKIP_ESCAPE,
-    STATE_END
-};
-
-static bool
-is_space(uint8_t c)
-{
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
-}
-
-
-/* ---- Fast forward ---- */
-
-/* The first quotation mark, backslash or control character. */
-static const uint8_t *
-string_end(const uint8_t *p, const uint8_t *end)
-{
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), escape = _mm_set1_epi8('\\');
-    const __m128i control = _mm_set1_epi8(0x1f);
-
-    while (end - p >= 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *) (const void *) p);
-        __m128i found = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(bytes, quote),
-                         _mm_cmpeq_epi8(bytes, escape)),
-            _mm_cmpeq_epi8(_mm_min_epu8(bytes, control), bytes));
-        int mask = _mm_movemask_epi8(found);
-
-        if (mask != 0) {
-            return p + __builtin_ctz((unsigned) mask);
-        }
-        p += 16;
-    }
-#endif
-    while (p < end && *p != '"' && *p != '\\' && *p >= 0x20) {
-        p++;
-    }
-
-    return p;
-}
-
-
-/* The first quotation mark or bracket, round ones excepted. */
-static const uint8_t *
-structure(const uint8_t *p, const uint8_t *end)
-{
-#if defined(__SSE2__)
-    const __m128i quote = _mm_set1_epi8('"'), open = _mm_set1_epi8('{');
-    const __m128i close = _mm_set1_epi8('}'), bit = _mm_set1_epi8(0x20);
-
-    /* [ and ] are { and } without that bit */
-    while (end - p >= 16) {
-        __m128i bytes = _mm_loadu_si128((const __m128i *) (const void *) p);
-        __m128i set = _mm_or_si128(bytes, bit);
-        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(bytes, quote),
-                                     _mm_or_si128(_mm_cmpeq_epi8(set, open),
-                                                  _mm_cmpeq_epi8(set, close)));
-        int mask = _mm_movemask_epi8(found);
-
-        if (mask != 0) {
-            return p + __builtin_ctz((unsigned) mask);
-        }
-        p += 16;
-    }
-#endif
-    while (p < end && *p != '"' && (*p | 0x20) != '{' && (*p | 0x20) != '}') {
-        p++;
-    }
-
-    return p;
-}
-
-
-/* ---- Brackets ---- */
+#include "learn_scan.h"
 
 static void
 give_up(dicom_learn_t *learn)
@@ -108,47 +16,7 @@ give_up(dicom_learn_t *learn)
 }
 
 
-static bool
-push(dicom_learn_t *learn, bool object)
-{
-    uint64_t bit = UINT64_C(1) << learn->depth % 64;
-
-    if (learn->depth == DICOM_LEARN_DEPTH) {
-        give_up(learn);
-        return false;
-    }
-    if (object) {
-        learn->kinds[learn->depth / 64] |= bit;
-    } else {
-        learn->kinds[learn->depth / 64] &= ~bit;
-    }
-    learn->depth++;
-
-    return true;
-}
-
-
-static bool
-in_object(const dicom_learn_t *learn)
-{
-    unsigned top = learn->depth - 1u;
-
-    return (learn->kinds[top / 64] >> top % 64 & 1) != 0;
-}
-
-
-static bool
-pop(dicom_learn_t *learn, bool object)
-{
-    if (learn->depth == 0 || in_object(learn) != object) {
-        give_up(learn);
-        return false;
-    }
-    learn->depth--;
-
-    return true;
-}
-
+/* ---- Objects and arrays ---- */
 
 /* What the value that now begins is, by where it stands. */
 static uint8_t
@@ -233,12 +101,12 @@ open_container(dicom_learn_t *learn, bool object)
     if (role == ROLE_NONE) {
         learn_misfit(learn, target);
         learn->skip = learn->depth;
-        if (push(learn, object)) {
-            learn->state = STATE_SKIP;
+        if (learn_push(learn, object)) {
+            learn->state = LEARN_SKIP;
         }
         return;
     }
-    if (!push(learn, object)) {
+    if (!learn_push(learn, object)) {
         return;
     }
     frame = learn_top(learn);
@@ -253,7 +121,7 @@ open_container(dicom_learn_t *learn, bool object)
     if (role == ROLE_DATASET) {
         learn_begin(learn);
     }
-    learn->state = object ? STATE_KEY_OR_END : STATE_VALUE_OR_END;
+    learn->state = object ? LEARN_KEY_OR_END : LEARN_VALUE_OR_END;
 }
 
 
@@ -262,13 +130,13 @@ close_container(dicom_learn_t *learn, bool object)
 {
     uint8_t role = learn_top(learn)->role;
 
-    if (!pop(learn, object)) {
+    if (!learn_pop(learn, object)) {
         return;
     }
     if (role == ROLE_DATASET) {
         learn_end(learn);
     }
-    learn->state = learn->depth == 0 ? STATE_END : STATE_COMMA_OR_END;
+    learn->state = learn->depth == 0 ? LEARN_END : LEARN_COMMA_OR_END;
 }
 
 
@@ -331,43 +199,30 @@ open_string(dicom_learn_t *learn, uint8_t capture)
 {
     learn->capture = capture;
     if (capture == TARGET_NONE) {
-        learn->after = STATE_COMMA_OR_END;
-        learn->state = STATE_SKIP_STRING;
+        learn->state = LEARN_UNKEPT;
         return;
     }
     learn->overflow = false;
     learn->surrogate = 0;
     learn->text_size = 0;
-    learn->state = STATE_STRING;
+    learn->state = LEARN_STRING;
 }
 
 
 static void
 close_string(dicom_learn_t *learn)
 {
-    dicom_learn_frame_t *top;
-
     lone_surrogate(learn);
     if (learn->capture != TARGET_KEY) {
-        learn->state = learn->depth == 0 ? STATE_END : STATE_COMMA_OR_END;
+        learn->state = learn->depth == 0 ? LEARN_END : LEARN_COMMA_OR_END;
         learn_text(learn, learn->capture);
         return;
     }
 
-    top = learn_top(learn);
-    learn->state = STATE_COLON;
-    slice_t key = {learn->text, learn->overflow ? 0 : learn->text_size};
-
-    if (top->role == ROLE_ELEMENT) {
-        /* `values` says whether the value to come is the Value */
-        top->values = slice_is(key, "Value");
-        return;
-    }
-    if (top->role == ROLE_NAME) {
-        top->values = slice_is(key, "Alphabetic");
-        return;
-    }
-    top->target = learn_key(learn, top->role, key);
+    learn->state = LEARN_COLON;
+    learn_take_key(
+        learn, learn_top(learn),
+        (slice_t){learn->text, learn->overflow ? 0 : learn->text_size});
 }
 
 
@@ -381,7 +236,7 @@ end_escape(dicom_learn_t *learn, uint8_t c)
     if (c == 'u') {
         learn->code = 0;
         learn->hex_left = 4;
-        learn->state = STATE_HEX;
+        learn->state = LEARN_HEX;
         return;
     }
     found = c == '\0' ? NULL : strchr(from, c);
@@ -392,7 +247,7 @@ end_escape(dicom_learn_t *learn, uint8_t c)
     lone_surrogate(learn);
     byte = (uint8_t) to[found - from];
     keep(learn, &byte, 1);
-    learn->state = STATE_STRING;
+    learn->state = LEARN_STRING;
 }
 
 
@@ -414,7 +269,7 @@ end_hex(dicom_learn_t *learn, uint8_t c)
         return;
     }
 
-    learn->state = STATE_STRING;
+    learn->state = LEARN_STRING;
     if (learn->code >= 0xdc00 && learn->code <= 0xdfff) {
         if (learn->surrogate == 0) {
             learn->overflow = true;
@@ -466,8 +321,8 @@ begin_value(dicom_learn_t *learn, uint8_t c)
             !learn_top(learn)->values)
         {
             learn->skip = learn->depth;
-            if (push(learn, c == '{')) {
-                learn->state = STATE_SKIP;
+            if (learn_push(learn, c == '{')) {
+                learn->state = LEARN_SKIP;
             }
             return;
         }
@@ -491,7 +346,7 @@ begin_value(dicom_learn_t *learn, uint8_t c)
         if (c != 'n') {
             learn_misfit(learn, target);
         }
-        learn->state = STATE_SCALAR;
+        learn->state = LEARN_SCALAR;
     }
 }
 
@@ -501,58 +356,46 @@ static void
 step(dicom_learn_t *learn, uint8_t c)
 {
     switch (learn->state) {
-    case STATE_VALUE_OR_END:
+    case LEARN_VALUE_OR_END:
         if (c == ']') {
             close_container(learn, false);
             return;
         }
         /* fall through */
-    case STATE_VALUE:
+    case LEARN_VALUE:
         begin_value(learn, c);
         return;
-    case STATE_KEY_OR_END:
+    case LEARN_KEY_OR_END:
         if (c == '}') {
             close_container(learn, true);
             return;
         }
         /* fall through */
-    case STATE_KEY:
+    case LEARN_KEY:
         if (c != '"') {
             give_up(learn);
             return;
         }
         open_string(learn, TARGET_KEY);
         return;
-    case STATE_COLON:
+    case LEARN_COLON:
         if (c != ':') {
             give_up(learn);
             return;
         }
-        learn->state = STATE_VALUE;
+        learn->state = LEARN_VALUE;
         return;
-    case STATE_COMMA_OR_END:
+    case LEARN_COMMA_OR_END:
         if (c == ',') {
-            learn->state = in_object(learn) ? STATE_KEY : STATE_VALUE;
+            learn->state = learn_in_object(learn) ? LEARN_KEY : LEARN_VALUE;
         } else if (c == '}' || c == ']') {
             close_container(learn, c == '}');
         } else {
             give_up(learn);
         }
         return;
-    default: /* STATE_END: one value is an answer, and nothing behind it */
+    default: /* LEARN_END: one value is an answer, and nothing behind it */
         give_up(learn);
-    }
-}
-
-
-/* A bracket inside of what is skipped. */
-static void
-skip_step(dicom_learn_t *learn, uint8_t c)
-{
-    if (c == '{' || c == '[') {
-        (void) push(learn, c == '{');
-    } else if (pop(learn, c == '}') && learn->depth == learn->skip) {
-        learn->state = STATE_COMMA_OR_END;
     }
 }
 
@@ -576,37 +419,19 @@ dicom_learn_feed(dicom_learn_t *learn, const void *data, size_t size)
 
     while (p < end && learn->result == DICOM_LEARN_MORE) {
         switch (learn->state) {
-        case STATE_SKIP:
-            while (p < end && learn->state == STATE_SKIP) {
-                p = structure(p, end);
-                if (p == end) {
-                    break;
-                }
-                if (*p != '"') {
-                    skip_step(learn, *p++);
-                    if (learn->result != DICOM_LEARN_MORE) {
-                        break;
-                    }
-                    continue;
-                }
-                /* most strings end in the same piece, without an escape */
-                p = string_end(p + 1, end);
-                if (p < end && *p == '"') {
-                    p++;
-                    continue;
-                }
-                learn->after = STATE_SKIP;
-                learn->state = STATE_SKIP_STRING;
-            }
+        case LEARN_SKIP:
+        case LEARN_SKIP_STRING:
+        case LEARN_SKIP_ESCAPE:
+            p = learn_skip(learn, p, end);
             break;
 
-        case STATE_SKIP_STRING:
-            p = string_end(p, end);
+        case LEARN_UNKEPT:
+            p = learn_string_end(p, end);
             if (p < end) {
                 if (*p == '"') {
-                    learn->state = learn->after;
+                    learn->state = LEARN_COMMA_OR_END;
                 } else if (*p == '\\') {
-                    learn->state = STATE_SKIP_ESCAPE;
+                    learn->state = LEARN_UNKEPT_ESCAPE;
                 } else {
                     give_up(learn);
                 }
@@ -614,14 +439,14 @@ dicom_learn_feed(dicom_learn_t *learn, const void *data, size_t size)
             }
             break;
 
-        case STATE_SKIP_ESCAPE:
-            learn->state = STATE_SKIP_STRING;
+        case LEARN_UNKEPT_ESCAPE:
+            learn->state = LEARN_UNKEPT;
             p++;
             break;
 
-        case STATE_STRING:
+        case LEARN_STRING:
             start = p;
-            p = string_end(p, end);
+            p = learn_string_end(p, end);
             if (p > start) {
                 lone_surrogate(learn);
                 keep(learn, start, (size_t) (p - start));
@@ -630,7 +455,7 @@ dicom_learn_feed(dicom_learn_t *learn, const void *data, size_t size)
                 if (*p == '"') {
                     close_string(learn);
                 } else if (*p == '\\') {
-                    learn->state = STATE_ESCAPE;
+                    learn->state = LEARN_ESCAPE;
                 } else {
                     give_up(learn);
                 }
@@ -638,15 +463,15 @@ dicom_learn_feed(dicom_learn_t *learn, const void *data, size_t size)
             }
             break;
 
-        case STATE_ESCAPE:
+        case LEARN_ESCAPE:
             end_escape(learn, *p++);
             break;
 
-        case STATE_HEX:
+        case LEARN_HEX:
             end_hex(learn, *p++);
             break;
 
-        case STATE_SCALAR:
+        case LEARN_SCALAR:
             while (p < end && (*p == '+' || *p == '-' || *p == '.' ||
                                (*p >= '0' && *p <= '9') ||
                                ((*p | 0x20) >= 'a' && (*p | 0x20) <= 'z')))
@@ -654,15 +479,23 @@ dicom_learn_feed(dicom_learn_t *learn, const void *data, size_t size)
                 p++;
             }
             if (p < end) {
-                learn->state = learn->depth == 0 ? STATE_END
-                                                 : STATE_COMMA_OR_END;
+                learn->state = learn->depth == 0 ? LEARN_END
+                                                 : LEARN_COMMA_OR_END;
             }
             break;
 
-        default:
-            while (p < end && is_space(*p)) {
-                p++;
+        case LEARN_COMMA_OR_END:
+        case LEARN_KEY_OR_END:
+        case LEARN_KEY:
+            if (learn_in_object(learn)) {
+                p = learn_members(learn, p, end);
+                if (learn->result != DICOM_LEARN_MORE) {
+                    break;
+                }
             }
+            /* fall through */
+        default:
+            p = learn_space_end(p, end);
             if (p < end) {
                 step(learn, *p++);
             }

@@ -73,7 +73,6 @@ typedef struct {
     uint8_t flags;
     uint8_t result; /* dicom_learn_result_t */
     uint8_t state;
-    uint8_t after; /* the state when a skipped string is over */
 
     /* the string under way */
     uint8_t capture;
@@ -84,8 +83,9 @@ typedef struct {
     uint16_t text_size;
 
     uint16_t depth;
-    uint16_t skip; /* depth at which skipping began */
-    uint64_t kinds[DICOM_LEARN_DEPTH / 64];
+    uint16_t skip;  /* depth at which skipping began */
+    uint64_t kinds; /* 1: an object; the innermost is the lowest bit */
+    uint64_t outer_kinds[DICOM_LEARN_DEPTH / 64];
     dicom_learn_frame_t frames[DICOM_LEARN_FRAMES];
 
     /* the dataset or resource under way */

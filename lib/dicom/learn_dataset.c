@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "learn_internal.h"
+#include "learn_scan.h"
 
 enum {
     LEVEL_UNSAID = 0,
@@ -47,76 +48,71 @@ kept(const dicom_learn_t *learn, unsigned target)
 
 /* ---- Keys ---- */
 
-/* Keys are much of what an answer is: no more is looked at than has to be. */
+static inline bool
+same(slice_t key, const char *word)
+{
+    /* the size is known where this is called: a comparison, not a call */
+    return memcmp(key.data, word, strlen(word)) == 0;
+}
+
+
 static uint8_t
 attribute(slice_t key)
 {
-    static const struct {
-        char text[20];
-        uint8_t size;
-        uint8_t target;
-    } words[] = {
-        {"0020000D", 8, TARGET_STUDY},
-        {"0020000d", 8, TARGET_STUDY},
-        {"00100020", 8, TARGET_PATIENT},
-        {"00100021", 8, TARGET_ISSUER},
-        {"00100010", 8, TARGET_NAME},
-        {"0020,000d", 9, TARGET_STUDY},
-        {"0020,000D", 9, TARGET_STUDY},
-        {"0010,0020", 9, TARGET_PATIENT},
-        {"0010,0021", 9, TARGET_ISSUER},
-        {"0010,0010", 9, TARGET_NAME},
-        {"StudyInstanceUID", 16, TARGET_STUDY},
-        {"PatientID", 9, TARGET_PATIENT},
-        {"IssuerOfPatientID", 17, TARGET_ISSUER},
-        {"PatientName", 11, TARGET_NAME},
-    };
-
-    if (key.data[0] == '0' && memcmp(key.data, "0010", 4) != 0 &&
-        memcmp(key.data, "0020", 4) != 0)
-    {
+    switch (key.size) {
+    case 8:
+        return same(key, "0020000D") || same(key, "0020000d") ? TARGET_STUDY
+               : same(key, "00100020")                        ? TARGET_PATIENT
+               : same(key, "00100021")                        ? TARGET_ISSUER
+               : same(key, "00100010")                        ? TARGET_NAME
+                                                              : TARGET_NONE;
+    case 9:
+        return same(key, "0020,000d") || same(key, "0020,000D") ? TARGET_STUDY
+               : same(key, "0010,0020")                         ? TARGET_PATIENT
+               : same(key, "0010,0021")                         ? TARGET_ISSUER
+               : same(key, "0010,0010")                         ? TARGET_NAME
+               : same(key, "PatientID")                         ? TARGET_PATIENT
+                                                                : TARGET_NONE;
+    case 11:
+        return same(key, "PatientName") ? TARGET_NAME : TARGET_NONE;
+    case 16:
+        return same(key, "StudyInstanceUID") ? TARGET_STUDY : TARGET_NONE;
+    case 17:
+        return same(key, "IssuerOfPatientID") ? TARGET_ISSUER : TARGET_NONE;
+    default:
         return TARGET_NONE;
     }
-    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (key.size == words[i].size &&
-            memcmp(key.data, words[i].text, key.size) == 0) {
-            return words[i].target;
-        }
-    }
-
-    return TARGET_NONE;
 }
 
 
 static uint8_t
 member(slice_t key)
 {
-    static const struct {
-        char text[21];
-        uint8_t size;
-        uint8_t target;
-    } words[] = {
-        {"ID", 2, TARGET_ID},
-        {"Type", 4, TARGET_TYPE},
-        {"Series", 6, TARGET_SERIES},
-        {"Studies", 7, TARGET_STUDIES},
-        {"Instances", 9, TARGET_INSTANCES},
-        {"ParentStudy", 11, TARGET_PARENT_STUDY},
-        {"ParentSeries", 12, TARGET_PARENT_SERIES},
-        {"ParentPatient", 13, TARGET_PARENT_PATIENT},
-        {"MainDicomTags", 13, TARGET_TAGS},
-        {"RequestedTags", 13, TARGET_TAGS},
-        {"PatientMainDicomTags", 20, TARGET_TAGS},
-    };
-
-    for (unsigned i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (key.size == words[i].size &&
-            memcmp(key.data, words[i].text, key.size) == 0) {
-            return words[i].target;
-        }
+    switch (key.size) {
+    case 2:
+        return same(key, "ID") ? TARGET_ID : TARGET_NONE;
+    case 4:
+        return same(key, "Type") ? TARGET_TYPE : TARGET_NONE;
+    case 6:
+        return same(key, "Series") ? TARGET_SERIES : TARGET_NONE;
+    case 7:
+        return same(key, "Studies") ? TARGET_STUDIES : TARGET_NONE;
+    case 9:
+        return same(key, "Instances") ? TARGET_INSTANCES : TARGET_NONE;
+    case 11:
+        return same(key, "ParentStudy") ? TARGET_PARENT_STUDY : TARGET_NONE;
+    case 12:
+        return same(key, "ParentSeries") ? TARGET_PARENT_SERIES : TARGET_NONE;
+    case 13:
+        return same(key, "ParentPatient")   ? TARGET_PARENT_PATIENT
+               : same(key, "MainDicomTags") ? TARGET_TAGS
+               : same(key, "RequestedTags") ? TARGET_TAGS
+                                            : TARGET_NONE;
+    case 20:
+        return same(key, "PatientMainDicomTags") ? TARGET_TAGS : TARGET_NONE;
+    default:
+        return TARGET_NONE;
     }
-
-    return TARGET_NONE;
 }
 
 
@@ -128,13 +124,11 @@ learn_key(dicom_learn_t *learn, uint8_t role, slice_t key)
     if (role == ROLE_STORED) {
         return slice_is(key, "00081190") ? TARGET_URL : TARGET_NONE;
     }
-    if (key.size >= 8 && key.size <= 17) {
-        target = attribute(key);
-        if (target != TARGET_NONE) {
-            return target == TARGET_NAME && !(learn->flags & DICOM_LEARN_NAMES)
-                       ? TARGET_NONE
-                       : target;
-        }
+    target = attribute(key);
+    if (target != TARGET_NONE) {
+        return target == TARGET_NAME && !(learn->flags & DICOM_LEARN_NAMES)
+                   ? TARGET_NONE
+                   : target;
     }
     if (role != ROLE_DATASET) {
         return TARGET_NONE;
@@ -201,7 +195,22 @@ is_clean(slice_t text)
 static bool
 is_uid(slice_t text)
 {
-    for (size_t i = 0; i < text.size; i++) {
+    size_t i = 0;
+
+#if defined(__SSE2__)
+    for (; text.size - i >= 16; i += 16) {
+        __m128i bytes = learn_load((const uint8_t *) text.data + i);
+        __m128i digits = _mm_sub_epi8(bytes, _mm_set1_epi8('0'));
+
+        digits = _mm_cmpeq_epi8(_mm_min_epu8(digits, _mm_set1_epi8(9)), digits);
+        if (_mm_movemask_epi8(_mm_or_si128(
+                digits, _mm_cmpeq_epi8(bytes, _mm_set1_epi8('.')))) != 0xffff)
+        {
+            return false;
+        }
+    }
+#endif
+    for (; i < text.size; i++) {
         if (text.data[i] != '.' && (text.data[i] < '0' || text.data[i] > '9')) {
             return false;
         }

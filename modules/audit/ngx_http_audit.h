@@ -56,6 +56,8 @@ typedef enum {
  * of its access. */
 #define NGX_HTTP_AUDIT_TAG_CLOSE (UINT64_C(1) << 63) /* and the serial */
 #define NGX_HTTP_AUDIT_TAG_LOST  (UINT64_C(1) << 62) /* the key: how many */
+#define NGX_HTTP_AUDIT_TAG_LEARN                                               \
+    (UINT64_C(1) << 60) /* and bits of the hash; the key: what is known then */
 #define NGX_HTTP_AUDIT_TAG_FOLD                                                \
     (UINT64_C(1) << 61) /* and the place; the key:
                                                      * hash, how many */
@@ -155,6 +157,8 @@ typedef struct {
     uint8_t to_series; /* `parent` is a series; else a study */
 } ngx_http_audit_link_t;
 
+typedef struct ngx_http_audit_untold_s ngx_http_audit_untold_t;
+
 typedef struct {
     uint64_t magic;
     uint32_t layout;
@@ -189,6 +193,12 @@ typedef struct {
     /* what answers told: hashes of it, and what belongs to what */
     ngx_uint_t told_mask;
     uint64_t *told;
+    ngx_uint_t untold_mask;
+    ngx_http_audit_untold_t *untold; /* records of it, not acknowledged yet */
+    ngx_uint_t untold_count;
+    ngx_uint_t untold_turn; /* who is looked at next */
+    ngx_msec_t learn_pause; /* after the last refusal; 0: none since */
+    ngx_msec_t learn_pause_end;
     ngx_uint_t links_mask;
     ngx_http_audit_link_t *links;
     ngx_uint_t learn_turn; /* who goes next when a place is needed */
@@ -209,7 +219,7 @@ typedef struct {
 
     ngx_atomic_t learn_answers; /* that were read */
     ngx_atomic_t learn_unread;  /* compressed, or not understood */
-    ngx_atomic_t learned;       /* records of it */
+    ngx_atomic_t learned;       /* records of it, on disk */
     ngx_atomic_t learned_lost;  /* … that there was no room for */
 
     ngx_http_audit_worker_t workers[NGX_HTTP_AUDIT_WORKERS];
@@ -485,6 +495,8 @@ void ngx_http_audit_end(ngx_http_request_t *r, ngx_http_audit_ctx_t *ctx,
 ngx_int_t ngx_http_audit_learn_init(ngx_slab_pool_t *shpool,
                                     ngx_http_audit_shared_t *shared,
                                     size_t size);
+/* The greatest power of two of them that has room. */
+ngx_uint_t ngx_http_audit_learn_power(size_t size, size_t of);
 /* A dicom_learned_fn; the context is the request. */
 void ngx_http_audit_learned(void *context, const dicom_learned_t *learned);
 /* Whether the request is for something beneath a study (in its path, a UID)
@@ -498,6 +510,32 @@ ngx_uint_t ngx_http_audit_learn_is_known(ngx_http_request_t *r,
 ngx_int_t ngx_http_audit_learn_resolve(ngx_http_request_t *r,
                                        ngx_http_audit_main_conf_t *amcf,
                                        ngx_http_audit_what_t *what);
+
+/* ---- ngx_http_audit_learn_tell.c ---- */
+
+ngx_int_t ngx_http_audit_learn_tell_init(ngx_slab_pool_t *shpool,
+                                         ngx_http_audit_shared_t *shared,
+                                         size_t size);
+/* Of a fact; never 0. */
+uint64_t ngx_http_audit_learn_hash(ngx_http_audit_shared_t *shared, u_char kind,
+                                   const slice_t *parts, ngx_uint_t n);
+/* Whether the trail has it. */
+ngx_uint_t ngx_http_audit_learn_knows(ngx_http_audit_shared_t *shared,
+                                      uint64_t hash);
+/*
+ * Sends the record unless it is under way already, now or when the daemon is
+ * there; once it is acknowledged, `hash` is known, and so is `also` if it is
+ * not 0.  NGX_OK, or NGX_ERROR if there was no place for it.
+ */
+ngx_int_t ngx_http_audit_learn_tell(ngx_http_audit_main_conf_t *amcf,
+                                    const record_t *record, uint64_t hash,
+                                    uint64_t also);
+/* Under the lock: what came of such a record. */
+void ngx_http_audit_learn_settled(ngx_http_audit_shared_t *shared,
+                                  const ngx_http_sekisho_subject_t *subject,
+                                  ngx_http_sekisho_result_e result);
+/* Sends some of those that could not be sent; whether there may be more. */
+ngx_uint_t ngx_http_audit_learn_sweep(ngx_http_audit_main_conf_t *amcf);
 
 /* ---- ngx_http_audit_learn_filter_module.c ---- */
 

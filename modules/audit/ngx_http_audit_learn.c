@@ -1,39 +1,21 @@
 /*
- * What answers told about studies and patients: remembered in the zone, so
- * that each is told once, and sent to the trail.
- *
- * Two tables, both of a fixed size, in which the new replaces the old: hashes
- * of what the trail was told already, and Orthanc's ids of series and
- * instances with what they belong to, so that a request which names only these
- * is still known by its study.
+ * What answers told about studies and patients, and Orthanc's ids of series
+ * and instances with what they belong to, so that a request which names only
+ * these is still known by its study: a table in the zone, of a fixed size, in
+ * which the new replaces the old.
  */
 
 #include "ngx_http_audit.h"
 
 #define NGX_HTTP_AUDIT_LEARN_WAY 4 /* places where one may lie */
 
-/* Records that wait for the daemon; beyond that they are lost, not queued. */
-#define NGX_HTTP_AUDIT_LEARN_PENDING 2048
-
-#define NGX_HTTP_AUDIT_LEARN_PARTS 6
-
-static ngx_uint_t ngx_http_audit_learn_power(size_t size, size_t of);
-static uint64_t ngx_http_audit_learn_hash(ngx_http_audit_shared_t *shared,
-                                          u_char kind, const slice_t *parts,
-                                          ngx_uint_t n);
-static ngx_uint_t ngx_http_audit_learn_knows(ngx_http_audit_shared_t *shared,
-                                             uint64_t hash);
-static void ngx_http_audit_learn_note(ngx_http_audit_main_conf_t *amcf,
-                                      uint64_t hash);
-static ngx_int_t ngx_http_audit_learn_send(ngx_http_audit_main_conf_t *amcf,
-                                           ngx_http_audit_record_t *record);
 static void ngx_http_audit_learn_begin(ngx_http_audit_main_conf_t *amcf,
                                        ngx_http_request_t *r,
                                        ngx_http_audit_record_t *record);
 static ngx_int_t ngx_http_audit_learn_name(ngx_http_request_t *r,
                                            ngx_http_audit_main_conf_t *amcf,
                                            const dicom_learned_t *learned,
-                                           slice_t name);
+                                           slice_t name, uint64_t also);
 static void ngx_http_audit_learn_patient(ngx_http_request_t *r,
                                          ngx_http_audit_main_conf_t *amcf,
                                          const dicom_learned_t *learned);
@@ -58,143 +40,19 @@ ngx_int_t
 ngx_http_audit_learn_init(ngx_slab_pool_t *shpool,
                           ngx_http_audit_shared_t *shared, size_t size)
 {
-    shared->told_mask = ngx_http_audit_learn_power(size / 64,
-                                                   sizeof(uint64_t)) -
-                        1;
     shared->links_mask = ngx_http_audit_learn_power(
                              size / 32, sizeof(ngx_http_audit_link_t)) -
                          1;
 
-    shared->told = ngx_slab_calloc(shpool,
-                                   (shared->told_mask + 1) * sizeof(uint64_t));
     shared->links = ngx_slab_calloc(shpool, (shared->links_mask + 1) *
                                                 sizeof(ngx_http_audit_link_t));
 
-    return shared->told && shared->links ? NGX_OK : NGX_ERROR;
+    return shared->links ? ngx_http_audit_learn_tell_init(shpool, shared, size)
+                         : NGX_ERROR;
 }
 
 
-/* The greatest power of two of them that has room. */
-
-static ngx_uint_t
-ngx_http_audit_learn_power(size_t size, size_t of)
-{
-    ngx_uint_t n;
-
-    for (n = NGX_HTTP_AUDIT_LEARN_WAY; 2 * n * of <= size; n *= 2) {
-        /* void */
-    }
-
-    return n;
-}
-
-
-/* ---- What the trail was told ---- */
-
-static uint64_t
-ngx_http_audit_learn_hash(ngx_http_audit_shared_t *shared, u_char kind,
-                          const slice_t *parts, ngx_uint_t n)
-{
-    u_char text[2048], *p;
-    siphash_t hash;
-    ngx_uint_t i;
-
-    p = text;
-    *p++ = kind;
-
-    for (i = 0; i < n; i++) {
-        if (parts[i].size > 320) {
-            /* no length is that long */
-            *p++ = 0xff;
-            *p++ = 0xff;
-            hash = siphash(shared->secret, parts[i].data, parts[i].size);
-            p = ngx_cpymem(p, &hash, sizeof(hash));
-            continue;
-        }
-
-        *p++ = (u_char) (parts[i].size >> 8);
-        *p++ = (u_char) parts[i].size;
-
-        if (parts[i].size) {
-            p = ngx_cpymem(p, parts[i].data, parts[i].size);
-        }
-    }
-
-    return siphash(shared->secret, text, (size_t) (p - text)).low | 1;
-}
-
-
-/* Without the lock: a place is written in one go, and one that is missed is
- * told twice at worst. */
-
-static ngx_uint_t
-ngx_http_audit_learn_knows(ngx_http_audit_shared_t *shared, uint64_t hash)
-{
-    ngx_uint_t i, first;
-
-    first = (hash >> 8) & shared->told_mask &
-            ~(ngx_uint_t) (NGX_HTTP_AUDIT_LEARN_WAY - 1);
-
-    for (i = first; i < first + NGX_HTTP_AUDIT_LEARN_WAY; i++) {
-        if (__atomic_load_n(&shared->told[i], __ATOMIC_RELAXED) == hash) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
-static void
-ngx_http_audit_learn_note(ngx_http_audit_main_conf_t *amcf, uint64_t hash)
-{
-    ngx_uint_t i, first;
-    ngx_http_audit_shared_t *shared;
-
-    shared = amcf->zone->shared;
-    first = (hash >> 8) & shared->told_mask &
-            ~(ngx_uint_t) (NGX_HTTP_AUDIT_LEARN_WAY - 1);
-
-    ngx_shmtx_lock(&amcf->zone->shpool->mutex);
-
-    for (i = first; i < first + NGX_HTTP_AUDIT_LEARN_WAY; i++) {
-        if (shared->told[i] == 0 || shared->told[i] == hash) {
-            break;
-        }
-    }
-
-    if (i == first + NGX_HTTP_AUDIT_LEARN_WAY) {
-        i = first + shared->learn_turn++ % NGX_HTTP_AUDIT_LEARN_WAY;
-    }
-
-    __atomic_store_n(&shared->told[i], hash, __ATOMIC_RELAXED);
-
-    ngx_shmtx_unlock(&amcf->zone->shpool->mutex);
-}
-
-
-/* Nobody waits for these, and they must not take the room of those that
- * somebody waits for. */
-
-static ngx_int_t
-ngx_http_audit_learn_send(ngx_http_audit_main_conf_t *amcf,
-                          ngx_http_audit_record_t *record)
-{
-    if (ngx_http_sekisho_is_hopeful(amcf->connection) &&
-        ngx_http_sekisho_pending(amcf->connection) <
-            NGX_HTTP_AUDIT_LEARN_PENDING &&
-        ngx_http_sekisho_send(amcf->connection, &record->record, NULL, NULL) ==
-            NGX_OK)
-    {
-        (void) ngx_atomic_fetch_add(&amcf->zone->shared->learned, 1);
-        return NGX_OK;
-    }
-
-    (void) ngx_atomic_fetch_add(&amcf->zone->shared->learned_lost, 1);
-
-    return NGX_ERROR;
-}
-
+/* ---- Facts ---- */
 
 static void
 ngx_http_audit_learn_begin(ngx_http_audit_main_conf_t *amcf,
@@ -215,8 +73,6 @@ ngx_http_audit_learn_begin(ngx_http_audit_main_conf_t *amcf,
     values[RECORD_SERVER] = ngx_http_sekisho_slice(&cscf->server_name);
 }
 
-
-/* ---- Facts ---- */
 
 void
 ngx_http_audit_learned(void *context, const dicom_learned_t *learned)
@@ -266,12 +122,14 @@ ngx_http_audit_learned(void *context, const dicom_learned_t *learned)
 }
 
 
-/* One name of what belongs to a patient; NGX_OK if the trail has it. */
+/* One name of what belongs to a patient, and `also` is known with it; NGX_OK if
+ * the trail has it or will. */
 
 static ngx_int_t
 ngx_http_audit_learn_name(ngx_http_request_t *r,
                           ngx_http_audit_main_conf_t *amcf,
-                          const dicom_learned_t *learned, slice_t name)
+                          const dicom_learned_t *learned, slice_t name,
+                          uint64_t also)
 {
     uint64_t hash;
     slice_t *values;
@@ -294,19 +152,13 @@ ngx_http_audit_learn_name(ngx_http_request_t *r,
     values[RECORD_ISSUER] = learned->issuer;
     values[RECORD_NAME] = learned->name;
 
-    if (ngx_http_audit_learn_send(amcf, &record) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_http_audit_learn_note(amcf, hash);
-
-    return NGX_OK;
+    return ngx_http_audit_learn_tell(amcf, &record.record, hash, also);
 }
 
 
 /*
  * The study's UID comes last: when the trail has that, it has Orthanc's names
- * too, and they need not be made again.
+ * too, or they lie beside it until it does, and they need not be made again.
  */
 
 static void
@@ -341,7 +193,9 @@ ngx_http_audit_learn_patient(ngx_http_request_t *r,
         name = (slice_t){id, sizeof(id)};
     }
 
-    if (ngx_http_audit_learn_name(r, amcf, learned, name) != NGX_OK) {
+    if (!slice_equal(name, last) &&
+        ngx_http_audit_learn_name(r, amcf, learned, name, 0) != NGX_OK)
+    {
         return;
     }
 
@@ -355,18 +209,17 @@ ngx_http_audit_learn_patient(ngx_http_request_t *r,
         name = (slice_t){id, sizeof(id)};
     }
 
-    if (name.size &&
-        ngx_http_audit_learn_name(r, amcf, learned, name) != NGX_OK) {
+    if (name.size && !slice_equal(name, last) &&
+        ngx_http_audit_learn_name(r, amcf, learned, name, 0) != NGX_OK)
+    {
         return;
     }
 
-    if (ngx_http_audit_learn_name(r, amcf, learned, last) == NGX_OK &&
-        learned->study.size)
-    {
-        ngx_http_audit_learn_note(
-            amcf,
-            ngx_http_audit_learn_study(r, amcf->zone->shared, learned->study));
-    }
+    (void) ngx_http_audit_learn_name(
+        r, amcf, learned, last,
+        learned->study.size
+            ? ngx_http_audit_learn_study(r, amcf->zone->shared, learned->study)
+            : 0);
 }
 
 
@@ -436,9 +289,7 @@ ngx_http_audit_learn_stored(ngx_http_request_t *r, ngx_http_audit_ctx_t *ctx,
     values[RECORD_ACTION] = slice_of(action_name(ACTION_STORE));
     ngx_http_audit_record_address(&record, &ctx->what.address);
 
-    if (ngx_http_audit_learn_send(amcf, &record) == NGX_OK) {
-        ngx_http_audit_learn_note(amcf, hash);
-    }
+    (void) ngx_http_audit_learn_tell(amcf, &record.record, hash, 0);
 }
 
 
@@ -557,7 +408,11 @@ ngx_http_audit_learn_parent(ngx_http_request_t *r,
         values[RECORD_STUDY] = parent;
     }
 
-    (void) ngx_http_audit_learn_send(amcf, &record);
+    const slice_t parts[] = {child, parent, values[RECORD_STUDY]};
+
+    (void) ngx_http_audit_learn_tell(
+        amcf, &record.record, ngx_http_audit_learn_hash(shared, 'l', parts, 3),
+        0);
 }
 
 

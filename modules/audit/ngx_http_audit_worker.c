@@ -272,6 +272,7 @@ ngx_http_audit_tick(ngx_event_t *ev)
 
     } else {
         more = ngx_http_audit_close_idle(amcf);
+        more |= ngx_http_audit_learn_sweep(amcf);
 
         /* what was counted while nobody could be told does not wait for its
          * minute to end */

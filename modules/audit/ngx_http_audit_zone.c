@@ -350,6 +350,9 @@ ngx_http_audit_settled(void *data, const ngx_http_sekisho_subject_t *subject,
         ngx_http_audit_lost_told(amcf->zone->shared, subject->key[0],
                                  subject->key[1], result);
 
+    } else if (subject->tag & NGX_HTTP_AUDIT_TAG_LEARN) {
+        ngx_http_audit_learn_settled(amcf->zone->shared, subject, result);
+
     } else if (subject->tag & NGX_HTTP_AUDIT_TAG_FOLD) {
         ngx_http_audit_fold_told(amcf->zone->shared, subject, result);
 

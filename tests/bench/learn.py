@@ -3,13 +3,20 @@
 location without it.
 
     tests/bench/learn.py [--rounds N] [--no-callgrind]
+    tests/bench/learn.py --orthanc [--plain] [--rounds N]
 
-The requests are those of a viewer that opens a study of 20 slices, from a
-PACS that is an nginx with files; the user's view of it, `per opening`, is all
-of them together. `list` is a search that answers with 100 studies.
-CPU is of /proc/PID/schedstat, the two take turns; instructions are callgrind's
-in a process of its own, the difference of two lengths.  What a worker learns
-the first time it sees it is not in these figures.
+The requests are those of a viewer that opens a study of 20 slices; the user's
+view of it, `per opening`, is all of them together.  `list` is a search that
+answers with 100 studies.  The PACS is an nginx with files, so that it takes no
+notice of who asks, or a real Orthanc (--orthanc), with the requests of its
+explorer besides.  The CPU of the PACS is told beside it, and `all` is the ratio
+for the two together: a client that takes gzip gets it from Orthanc, but where
+answers are read Orthanc is asked not to compress them, so it has less to do and
+nginx more to move.  With --plain no client takes it, and what is left is the
+reading.
+CPU is of schedstat, the two take turns; instructions are callgrind's in a
+process of its own, the difference of two lengths.  What a worker learns the
+first time it sees it is not in these figures.
 """
 
 import argparse
@@ -27,9 +34,11 @@ import tempfile
 import time
 
 TESTS = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS / "integration"))
+sys.path[:0] = [str(TESTS / name) for name in ("integration", "demo", "data")]
 import audit_place      # noqa: E402
 import gate_nginx       # noqa: E402
+import make_dicom       # noqa: E402
+import stage            # noqa: E402
 
 STUDY, SERIES = "1.2.840.113619.2.55.3", "1.2.840.113619.2.55.3.1"
 BASE = f"/dicom-web/studies/{STUDY}"
@@ -106,41 +115,112 @@ def start(place, name, text, **options):
 
 
 def cpu(pid):
-    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+    """Nanoseconds, of all threads."""
+    return sum(int(task.read_text().split()[0])
+               for task in pathlib.Path(f"/proc/{pid}/task").glob(
+                   "*/schedstat"))
+
+
+ENCODING = {"Accept-Encoding": "gzip"}
 
 
 def run(connection, where, paths, times):
     for _ in range(times):
         for path in paths:
-            connection.request("GET", where + path,
-                               headers={"Accept-Encoding": "gzip"})
+            connection.request("GET", where + path, headers=ENCODING)
             answer = connection.getresponse()
             answer.read()
             assert answer.status == 200, (path, answer.status)
 
 
-def measure(gate, rounds):
+def measure(gate, sets, rounds, pacs):
     worker, = gate.workers()
     connection = gate.connect(source=None)
     for where in ("/on", "/off"):
-        run(connection, where, SETS["per opening"] + SETS["list"], 5)
-    print(f"{'':12} {'off us':>9} {'on us':>9} {'ratio':>7}  quartiles")
-    for name, paths in SETS.items():
+        for paths in sets.values():
+            run(connection, where, paths, 2)
+    print(f"{'':12} {'off us':>9} {'on us':>9} {'ratio':>7}  quartiles   "
+          f"{'PACS off':>9} {'PACS on':>9} {'all':>7}")
+    for name, paths in sets.items():
         times = max(1, 25 // len(paths))
         seen = []
         for number in range(rounds):
             took = {}
             for where in (("/on", "/off") if number % 2 else ("/off", "/on")):
-                before = cpu(worker)
+                before = cpu(worker), cpu(pacs)
                 run(connection, where, paths, times)
-                took[where] = (cpu(worker) - before) / times / 1000
+                took[where] = [(after - one) / times / 1000 for after, one in
+                               zip((cpu(worker), cpu(pacs)), before)]
             seen.append(took)
-        ratios = sorted(one["/on"] / one["/off"] for one in seen)
-        print(f"{name:12} "
-              f"{statistics.median(o['/off'] for o in seen):9.1f} "
-              f"{statistics.median(o['/on'] for o in seen):9.1f} "
-              f"{statistics.median(ratios):7.3f}  "
-              f"{ratios[len(ratios) // 4]:.3f}-{ratios[-len(ratios) // 4]:.3f}")
+        off, on, pacs_off, pacs_on = (
+            statistics.median(one[where][whose] for one in seen)
+            for whose in (0, 1) for where in ("/off", "/on"))
+        ratios, both = (sorted(values) for values in (
+            [one["/on"][0] / one["/off"][0] for one in seen],
+            [sum(one["/on"]) / sum(one["/off"]) for one in seen]))
+        print(f"{name:12} {off:9.1f} {on:9.1f} {statistics.median(ratios):7.3f}"
+              f"  {ratios[len(ratios) // 4]:.3f}-"
+              f"{ratios[-len(ratios) // 4]:.3f} {pacs_off:9.1f} {pacs_on:9.1f} "
+              f"{statistics.median(both):7.3f}", flush=True)
+
+
+# ---- A real Orthanc ---------------------------------------------------------
+
+def orthanc_sets(orthanc, studies):
+    """Of a study of 20 slices, and of the 100 that there are."""
+    study = studies[0]
+    series = study["series"][0]
+    base = f"/dicom-web/studies/{study['study']}"
+    first = series["instances"][0]["orthanc"]
+    patient = json.loads(orthanc.request(
+        "GET", f"/studies/{study['orthanc']}"))["ParentPatient"]
+    sets = {
+        "search": [f"/dicom-web/studies?limit=101&offset=0&fuzzymatching="
+                   f"false&includefield=00081030,00080060&StudyInstanceUID="
+                   f"{study['study']}"],
+        "series": [f"{base}/series?includefield=0008103E"],
+        "metadata": [f"{base}/series/{series['series']}/metadata"],
+        "frames": [f"{base}/series/{series['series']}/instances/"
+                   f"{one['instance']}/frames/1"
+                   for one in series["instances"]],
+        "list": ["/dicom-web/studies?limit=100"]}
+    sets["per opening"] = (
+        sets["search"] + sets["series"]
+        + [f"/dicom-web/studies?00100020={study['patient']['id']}"]
+        + sets["metadata"] + sets["frames"])
+    # as its explorer.js has them: the lists, then a patient's page, a study's,
+    # a series', an instance's
+    sets["explorer"] = ["/system", "/patients?expand&since=0&limit=101&full",
+                        "/studies?expand&since=0&limit=101&full"]
+    of_patient, of_study, of_series = (
+        f"/patients/{patient}?full", f"/studies/{study['orthanc']}?full",
+        f"/series/{series['orthanc']}?full")
+    sets["explorer"] += [
+        of_patient, f"/patients/{patient}/studies?full",
+        of_study, of_patient, f"/studies/{study['orthanc']}/series?full",
+        of_series, of_study, of_patient,
+        f"/series/{series['orthanc']}/instances?full",
+        f"/instances/{first}?full", of_series, of_study, of_patient,
+        f"/instances/{first}/tags", f"/instances/{first}/metadata?expand"]
+    return sets
+
+
+def start_orthanc(place, started):
+    studies = make_dicom.make(str(place / "dicom"))
+    orthanc = stage.Orthanc(str(place / "orthanc"))
+    started.append(orthanc)
+    orthanc.start()
+    orthanc.store(studies)
+    patient = json.loads(orthanc.request(
+        "GET", f"/studies/{studies[2]['orthanc']}"))["ParentPatient"]
+    for number in range(100 - len(studies)):
+        orthanc.request("POST", f"/patients/{patient}/modify",
+                        json.dumps({"Force": True, "Replace": {
+                            "PatientID": f"LIST-{number}",
+                            "PatientName": f"DEMO^LIST{number}"}}))
+    count = len(json.loads(orthanc.request("GET", "/studies")))
+    assert count == 100, count
+    return orthanc, orthanc_sets(orthanc, studies)
 
 
 def instructions(place, gate_text, where, paths, times):
@@ -172,12 +252,13 @@ def instructions(place, gate_text, where, paths, times):
 def grind(place, gate_text):
     print(f"\n{'':12} {'off':>9} {'on':>9} {'ratio':>7}  "
           "instructions in user space")
-    for name in ("metadata", "list", "per opening"):
+    for name in ("search", "metadata", "list", "per opening"):
         paths, each = SETS[name], {}
+        more = max(10, 200 // len(paths))
         for where in ("/off", "/on"):
             few, many = (instructions(place, gate_text, where, paths, times)
-                         for times in (3, 13))
-            each[where] = (many - few) / 10
+                         for times in (3, 3 + more))
+            each[where] = (many - few) / more
         print(f"{name:12} {each['/off']:9.0f} {each['/on']:9.0f} "
               f"{each['/on'] / each['/off']:7.3f}")
 
@@ -186,28 +267,40 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--no-callgrind", action="store_true")
+    parser.add_argument("--orthanc", action="store_true",
+                        help="a real one behind it")
+    parser.add_argument("--plain", action="store_true",
+                        help="clients that take no gzip")
     parser.add_argument("--buffers", default="",
                         help="proxy_buffers and the like, for both")
     options = parser.parse_args()
+    if options.plain:
+        ENCODING["Accept-Encoding"] = "identity"
     place = pathlib.Path(tempfile.mkdtemp(prefix="sekisho-learn."))
     started = []
     try:
-        sizes = make_files(place / "files")
-        print("bytes:", ", ".join(f"{n} {s}" for n, s in sizes.items()))
         (place / "daemon").mkdir()
         daemon = audit_place.Daemon(place / "daemon")
         started.append(daemon)
-        pacs = start(place, "pacs", PACS.replace("{root}", str(
-            place / "files")).replace("{{", "{").replace("}}", "}"),
-            main="worker_processes 1;")
-        started.append(pacs)
-        text = GATE.format(socket=daemon.socket, pacs=pacs.ports["main"],
+        if options.orthanc:
+            pacs, sets = start_orthanc(place, started)
+            port, pid = pacs.port, pacs.process.pid
+        else:
+            sizes, sets = make_files(place / "files"), SETS
+            print("bytes:", ", ".join(f"{n} {s}" for n, s in sizes.items()))
+            pacs = start(place, "pacs", PACS.replace("{root}", str(
+                place / "files")).replace("{{", "{").replace("}}", "}"),
+                main="worker_processes 1;")
+            started.append(pacs)
+            port, pid = pacs.ports["main"], pacs.workers()[0]
+        text = GATE.format(socket=daemon.socket, pacs=port,
                            buffers=options.buffers)
         gate = start(place, "gate", text, main="worker_processes 1;")
         started.append(gate)
         time.sleep(1)
-        measure(gate, options.rounds)
-        if not options.no_callgrind and shutil.which("valgrind"):
+        measure(gate, sets, options.rounds, pid)
+        if not (options.orthanc or options.no_callgrind) and shutil.which(
+                "valgrind"):
             grind(place, text)
     finally:
         for one in reversed(started):

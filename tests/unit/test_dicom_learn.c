@@ -400,6 +400,93 @@ depth_is_bounded(void **state)
                      DICOM_LEARN_GAVE_UP);
 }
 
+/* As one piece, which is read many bytes at a time, and in two. */
+static void
+expect_both(const char *json, dicom_learn_result_t result, const char *expected)
+{
+    size_t size = strlen(json);
+    told_t told;
+
+    assert_int_equal(read_in_two(json, size, size, 0, &told), result);
+    assert_string_equal(told.text, expected);
+    for (size_t cut = size / 2; cut < size / 2 + 70 && cut < size; cut++) {
+        assert_int_equal(read_in_two(json, size, cut, 0, &told), result);
+        assert_string_equal(told.text, expected);
+    }
+}
+
+static void
+what_is_skipped_ends_where_it_should(void **state)
+{
+    static const char *const good[] = {"\\\"]}",    "{[", "\\\\",
+                                       "\\\\\\\"}", "",   "\\u0022}"};
+    char json[1024], text[200];
+
+    (void) state;
+    for (int pad = 0; pad < 140; pad++) {
+        for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+            snprintf(json, sizeof(json),
+                     "[{\"00091001\":{\"x\":\"%*s%s\",\n\"y\":[{\"a\":\"]\"},"
+                     "\n\n[],1]},%s}]",
+                     pad, "", good[i], PAIR);
+            expect_both(json, DICOM_LEARN_MORE, TOLD);
+        }
+        memset(text, 'x', sizeof(text));
+        snprintf(json, sizeof(json), "[{\"00091001\":[%*s\"\n\"],%s}]", pad, "",
+                 PAIR);
+        expect_both(json, DICOM_LEARN_GAVE_UP, "");
+        snprintf(json, sizeof(json), "[{\"00091001\":[\"%.*s\",{]},1],%s}]",
+                 pad, text, PAIR);
+        expect_both(json, DICOM_LEARN_GAVE_UP, "");
+        /* what is behind it is read as strictly as ever */
+        snprintf(json, sizeof(json), "[{\"00091001\":[%*s] \"a\":1,%s}]", pad,
+                 "", PAIR);
+        expect_both(json, DICOM_LEARN_GAVE_UP, "");
+    }
+}
+
+static void
+what_is_skipped_may_be_deep(void **state)
+{
+    char json[2048], open[300], close[300];
+
+    (void) state;
+    for (size_t depth = 1; depth <= DICOM_LEARN_DEPTH - 2; depth++) {
+        for (size_t i = 0; i < depth; i++) {
+            open[i] = i % 3 ? '[' : '{';
+            close[depth - 1 - i] = i % 3 ? ']' : '}';
+        }
+        open[depth] = close[depth] = '\0';
+        snprintf(json, sizeof(json), "[{\"00091001\":%s\"%80s\"%s,%s}]", open,
+                 "", close, PAIR);
+        expect_both(json, DICOM_LEARN_MORE, TOLD);
+        close[depth / 2] = close[depth / 2] == ']' ? '}' : ']';
+        snprintf(json, sizeof(json), "[{\"00091001\":%s%80s%s,%s}]", open, "",
+                 close, PAIR);
+        expect_both(json, DICOM_LEARN_GAVE_UP, "");
+    }
+    memset(open, '[', DICOM_LEARN_DEPTH - 1);
+    open[DICOM_LEARN_DEPTH - 1] = '\0';
+    snprintf(json, sizeof(json), "[{\"00091001\":%s%80s", open, "");
+    expect_both(json, DICOM_LEARN_GAVE_UP, "");
+}
+
+static void
+keys_and_white_space_may_be_long(void **state)
+{
+    char json[4096], key[700];
+
+    (void) state;
+    memset(key, 'k', sizeof(key));
+    for (int size = 0; size < 700; size += size < 40 ? 1 : 97) {
+        snprintf(json, sizeof(json),
+                 "[{\"%.*s\":{\"vr\":\"%.*s\"},%*s\"%.*s\"%*s:%*s\"x\",%s}]",
+                 size, key, size, key, size % 50, "", size, key, size % 40, "",
+                 size % 60, "", PAIR);
+        expect_both(json, DICOM_LEARN_MORE, TOLD);
+    }
+}
+
 /* 100 MB in pieces of 8 KB, all of it in the one dicom_learn_t. */
 static void
 large_answers_take_no_more_memory(void **state)
@@ -525,6 +612,9 @@ UNIT_TESTS(cmocka_unit_test(a_dataset_tells_study_and_patient),
            cmocka_unit_test(it_gives_up_on_what_is_no_json),
            cmocka_unit_test(other_json_is_read_and_tells_nothing),
            cmocka_unit_test(depth_is_bounded),
+           cmocka_unit_test(what_is_skipped_ends_where_it_should),
+           cmocka_unit_test(what_is_skipped_may_be_deep),
+           cmocka_unit_test(keys_and_white_space_may_be_long),
            cmocka_unit_test(large_answers_take_no_more_memory),
            cmocka_unit_test(orthanc_ids_are_those_that_orthanc_makes),
            cmocka_unit_test(only_answers_that_may_tell_are_read),
