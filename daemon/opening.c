@@ -174,26 +174,28 @@ openings_closed(const openings_t *openings, const uint8_t id[TABLE_KEY_SIZE])
     return table_find(openings->closed, id);
 }
 
+/* One more than the value of a digit; 0 for all other bytes. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,
+    ['6'] = 7,  ['7'] = 8,  ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12,
+    ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16};
+
 bool
 opening_id_parse(slice_t text, uint8_t id[TABLE_KEY_SIZE])
 {
+    bool bad = false;
+
     if (text.size != 2 * TABLE_KEY_SIZE) {
         return false;
     }
-    for (size_t i = 0; i < text.size; i++) {
-        char c = text.data[i];
-        unsigned digit;
+    for (size_t i = 0; i < TABLE_KEY_SIZE; i++) {
+        unsigned high = hex_values[(uint8_t) text.data[2 * i]];
+        unsigned low = hex_values[(uint8_t) text.data[2 * i + 1]];
 
-        if (c >= '0' && c <= '9') {
-            digit = (unsigned) (c - '0');
-        } else if (c >= 'a' && c <= 'f') {
-            digit = (unsigned) (c - 'a' + 10);
-        } else {
-            return false;
-        }
-        id[i / 2] = (uint8_t) (i % 2 == 0 ? digit << 4 : id[i / 2] | digit);
+        bad |= high == 0 || low == 0;
+        id[i] = (uint8_t) ((high - 1) << 4 | (low - 1));
     }
-    return true;
+    return !bad;
 }
 
 void

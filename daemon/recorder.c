@@ -75,15 +75,20 @@ number_text(uint64_t number, char text[24])
     return (slice_t){text + at, 24 - at};
 }
 
+/* `text` lives until the record is rendered. */
 static void
-complete(recorder_t *recorder, const front_t *front, uint64_t number,
-         record_t *record, completion_t *text)
+complete(recorder_t *recorder, front_t *front, uint64_t number,
+         record_t *record, char text[24])
 {
-    opening_id_format(front->id, text->front);
-    record->values[RECORD_HOST] = slice_of(recorder->host);
+    if (front->id_text[0] == '\0') {
+        opening_id_format(front->id, front->id_text);
+    }
+    record->values[RECORD_HOST] = (slice_t){recorder->host,
+                                            recorder->host_size};
     record->values[RECORD_SOURCE] = slice_of(front->source);
-    record->values[RECORD_FRONT] = slice_of(text->front);
-    record->values[RECORD_NUMBER] = number_text(number, text->number);
+    record->values[RECORD_FRONT] = (slice_t){front->id_text,
+                                             sizeof(front->id_text) - 1};
+    record->values[RECORD_NUMBER] = number_text(number, text);
     record->values[RECORD_SKIPPED] = (slice_t){NULL, 0};
 }
 
@@ -103,8 +108,7 @@ void
 recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
              int64_t now_ms)
 {
-    completion_t text;
-    char id[33], time[RECORD_TIME_TEXT_MAX];
+    char id[33], time[RECORD_TIME_TEXT_MAX], text[24];
     front_t *front = &recorder->own;
 
     if (recorder_full(recorder)) {
@@ -120,21 +124,37 @@ recorder_own(recorder_t *recorder, record_event_t event, record_t *record,
         record->values[RECORD_OUTCOME] = SLICE("0");
     }
     front->taken++;
-    complete(recorder, front, front->taken, record, &text);
+    complete(recorder, front, front->taken, record, text);
     add_entry(recorder, front, front->taken, event, record);
 }
 
 /* ---- What front ends send ------------------------------------------------*/
+
+/* Seconds of a front end's time; false if it is none of the form we use. */
+static bool
+read_time(time_read_t *last, slice_t text, int64_t *seconds)
+{
+    bool local;
+
+    if (text.size != sizeof(last->text)) {
+        return false;
+    }
+    if (!last->read || memcmp(last->text, text.data, sizeof(last->text)) != 0) {
+        last->read = clock_parse(text, &last->seconds, &local) && !local;
+        memcpy(last->text, text.data, sizeof(last->text));
+    }
+    *seconds = last->seconds;
+    return last->read;
+}
 
 /* The front end's time, unless its clock is plainly not ours. */
 static void
 check_time(recorder_t *recorder, record_t *record, int64_t now_ms,
            char time[RECORD_TIME_TEXT_MAX])
 {
-    slice_t text = record->values[RECORD_TIME];
-    int64_t seconds;
-    bool local,
-        read = text.size == 24 && clock_parse(text, &seconds, &local) && !local;
+    int64_t seconds = 0;
+    bool read = read_time(&recorder->time_read, record->values[RECORD_TIME],
+                          &seconds);
 
     if (recorder->times_ms != 0) {
         if (read && seconds * 1000 > recorder->times_ms) {
@@ -334,9 +354,8 @@ recorder_take(recorder_t *recorder, front_t *front, uint64_t number,
               record_t *record, int64_t now_ms)
 {
     record_event_t event = record_event_find(record->values[RECORD_EVENT]);
-    char time[RECORD_TIME_TEXT_MAX], id[33];
+    char time[RECORD_TIME_TEXT_MAX], id[33], text[24];
     uint8_t parsed[TABLE_KEY_SIZE];
-    completion_t text;
 
     if (event == EVENT_NONE || front->taken - front->durable +
                                        front->refused_count -
@@ -369,7 +388,7 @@ recorder_take(recorder_t *recorder, front_t *front, uint64_t number,
         event = EVENT_ACCESS_JOINED;
     }
     check_time(recorder, record, now_ms, time);
-    complete(recorder, front, number, record, &text);
+    complete(recorder, front, number, record, text);
     add_entry(recorder, front, number, event, record);
     recorder->received++;
     return RECORDER_TAKEN;

@@ -23,6 +23,7 @@ typedef struct recorder_s recorder_t;
 /* A front end, connected or not, as long as it is remembered. */
 typedef struct front_s {
     uint8_t id[MESSAGE_FRONT_SIZE];
+    char id_text[33]; /* "" until a record needed it */
     char source[17];
     uint64_t taken;    /* last number seen */
     uint64_t durable;  /* all up to this one are on disk, or refused */

@@ -23,16 +23,20 @@ typedef struct {
     bool privileged;
 } entry_t;
 
-/* Texts that live until a record is rendered. */
+/* The last time that a front end sent, and what was read in it: most come more
+ * than once. */
 typedef struct {
-    char front[33];
-    char number[24];
-} completion_t;
+    char text[24];
+    int64_t seconds;
+    bool read;
+} time_read_t;
 
 struct recorder_s {
     const config_t *config;
     trail_writer_t *writer;
     char host[256];
+    size_t host_size;
+    time_read_t time_read;
     table_t *fronts;
     openings_t openings;
     uint64_t next;       /* index of the batch's first entry */

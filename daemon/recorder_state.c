@@ -476,6 +476,7 @@ recorder_open(const config_t *config, int64_t now_ms, int64_t times_from_ms,
     if (gethostname(recorder->host, sizeof(recorder->host) - 1) < 0) {
         (void) snprintf(recorder->host, sizeof(recorder->host), "localhost");
     }
+    recorder->host_size = strlen(recorder->host);
     memcpy(recorder->own.source, "sekishod", sizeof("sekishod"));
     ready = ready &&
             getrandom(recorder->own.id, sizeof(recorder->own.id), 0) ==

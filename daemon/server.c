@@ -294,6 +294,7 @@ static bool
 take_records(peer_t *peer, const message_t *message)
 {
     uint64_t number = message->number;
+    int64_t now = now_ms();
     size_t offset = 0;
     record_t record;
     int more;
@@ -313,7 +314,7 @@ take_records(peer_t *peer, const message_t *message)
             return false;
         }
         if (recorder_take(peer->server->recorder, peer->front, number, &record,
-                          now_ms()) == RECORDER_BAD)
+                          now) == RECORDER_BAD)
         {
             peer_cut_off(peer, "a record of an unknown event");
             return false;

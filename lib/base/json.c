@@ -116,30 +116,82 @@ utf8_sequence(const unsigned char *bytes, size_t size)
 
 #define BYTES(value) (UINT64_C(0x0101010101010101) * (value))
 
-/* How many bytes at the start of a text stand in JSON as they are: printable
- * ASCII but " and \.  Eight at a time, as long as all of them are. */
+/* What stands in JSON as it is: printable ASCII but " and \.  The highest bit
+ * of a byte is set if it is none of that; a borrow can set more of them, but
+ * none if all bytes are such. */
+static inline uint64_t
+odd_bytes(uint64_t word)
+{
+    uint64_t quote = word ^ BYTES('"'), backslash = word ^ BYTES('\\');
+
+    return (word | (word + BYTES(1)) | ((word - BYTES(0x20)) & ~word) |
+            ((quote - BYTES(1)) & ~quote) |
+            ((backslash - BYTES(1)) & ~backslash)) &
+           BYTES(0x80);
+}
+
+
+static inline uint64_t
+load_word(const char *at)
+{
+    uint64_t word;
+
+    memcpy(&word, at, sizeof(word));
+    return word;
+}
+
+
+/* The compiler's vectors: SSE2, NEON, or plain arithmetic. */
+typedef uint8_t vector_t __attribute__((vector_size(16)));
+
+static inline vector_t
+odd_vector(const char *at)
+{
+    vector_t bytes;
+
+    memcpy(&bytes, at, sizeof(bytes));
+    return (vector_t) (bytes - 0x20 >= 0x7f - 0x20) |
+           (vector_t) (bytes == '"') | (vector_t) (bytes == '\\');
+}
+
+
+/* Whether all of a text stands in JSON as it is. */
+static inline bool
+is_plain(slice_t text)
+{
+    const char *at = text.data, *last;
+    uint64_t odd[2], word = BYTES('x');
+    vector_t found;
+
+    if (text.size >= sizeof(found)) {
+        last = at + text.size - sizeof(found);
+        found = odd_vector(last);
+        for (; at < last; at += sizeof(found)) {
+            found |= odd_vector(at);
+        }
+        memcpy(odd, &found, sizeof(odd));
+        return (odd[0] | odd[1]) == 0;
+    }
+    if (text.size >= 8) {
+        return (odd_bytes(load_word(at)) |
+                odd_bytes(load_word(at + text.size - 8))) == 0;
+    }
+    for (size_t i = 0; i < text.size; i++) {
+        word = word << 8 | (unsigned char) at[i];
+    }
+    return odd_bytes(word) == 0;
+}
+
+
+/* How many bytes at the start of a text are such; not all of them are. */
 static size_t
 plain_bytes(const unsigned char *bytes, size_t size)
 {
-    const uint64_t high = BYTES(0x80);
     size_t i = 0;
 
-    for (; size - i >= 8; i += 8) {
-        uint64_t word, quote, backslash;
-
-        memcpy(&word, bytes + i, 8);
-        quote = word ^ BYTES('"');
-        backslash = word ^ BYTES('\\');
-        /* The highest bit of a byte: it is 0x7f or more, below 0x20, or 0
-         * in one of the two.  A borrow can set more bits, but none if no byte
-         * is such. */
-        if (((word | (word + BYTES(1)) | ((word - BYTES(0x20)) & ~word) |
-              ((quote - BYTES(1)) & ~quote) |
-              ((backslash - BYTES(1)) & ~backslash)) &
-             high) != 0)
-        {
-            break;
-        }
+    while (size - i >= 8 && odd_bytes(load_word((const char *) bytes + i)) == 0)
+    {
+        i += 8;
     }
     while (i < size && bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '"' &&
            bytes[i] != '\\')
@@ -155,6 +207,10 @@ json_escape(json_t *json, slice_t text)
     const unsigned char *bytes = (const unsigned char *) text.data;
     size_t i = 0;
 
+    if (is_plain(text)) {
+        put(json, text.data, text.size);
+        return;
+    }
     while (i < text.size) {
         size_t plain = plain_bytes(bytes + i, text.size - i), length;
         char escape[7];
@@ -271,6 +327,46 @@ json_text(json_t *json, const char *name, slice_t text)
     put_few(json, "\"", 1);
     json_escape(json, text);
     put_few(json, "\"", 1);
+}
+
+void
+json_member(json_t *json, const char name[JSON_NAME_SIZE], slice_t value)
+{
+    begin_value(json, name);
+    put(json, value.data, value.size);
+}
+
+void
+json_member_text(json_t *json, const char name[JSON_NAME_SIZE], slice_t text)
+{
+    uint16_t bit = (uint16_t) (1u << json->depth);
+    char *at;
+
+    /* a comma, a whole name, and four quotes with the colon: what is behind the
+     * name is written over */
+    if (json->failed || json->capacity - json->size <= JSON_NAME_SIZE + 6 ||
+        json->capacity - json->size - JSON_NAME_SIZE - 6 <= text.size ||
+        !is_plain(text))
+    {
+        json_text(json, name, text);
+        return;
+    }
+    at = json->data + json->size;
+    if (json->filled & bit) {
+        *at++ = ',';
+    }
+    json->filled |= bit;
+    *at++ = '"';
+    memcpy(at, name, JSON_NAME_SIZE);
+    at += strlen(name);
+    memcpy(at, "\":\"", 3);
+    at += 3;
+    if (text.size > 0) {
+        memcpy(at, text.data, text.size);
+    }
+    at += text.size;
+    *at++ = '"';
+    json->size = (size_t) (at - json->data);
 }
 
 void

@@ -39,6 +39,16 @@ void json_int(json_t *json, const char *name, int64_t number);
 void json_bool(json_t *json, const char *name, bool value);
 void json_null(json_t *json, const char *name);
 
+/*
+ * A member of an object, for what writes very many of them: `name` is a text in
+ * an array of that size, of which nothing has to be escaped.  The value of
+ * json_member() stands there as it comes: digits.
+ */
+#define JSON_NAME_SIZE 24
+void json_member(json_t *json, const char name[JSON_NAME_SIZE], slice_t value);
+void json_member_text(json_t *json, const char name[JSON_NAME_SIZE],
+                      slice_t text);
+
 /* Only the escaped inside of a string, without quotes; for other writers. */
 void json_escape(json_t *json, slice_t text);
 

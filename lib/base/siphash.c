@@ -53,8 +53,13 @@ siphash(const uint8_t key[SIPHASH_KEY_SIZE], const void *data, size_t size)
     for (; size >= 8; size -= 8, bytes += 8) {
         absorb(&s, load_le64(bytes));
     }
-    for (size_t i = 0; i < size; i++) {
-        last |= (uint64_t) bytes[i] << (8 * i);
+    if (size > 0 && bytes != data) {
+        /* with some before them, which have been absorbed already */
+        last |= load_le64(bytes + size - 8) >> (8 * (8 - size));
+    } else {
+        for (size_t i = 0; i < size; i++) {
+            last |= (uint64_t) bytes[i] << (8 * i);
+        }
     }
     absorb(&s, last);
     s.v2 ^= 0xee;

@@ -46,11 +46,16 @@ strictness(action_t action)
 
 
 /* Among equals the one that is sure, and then the first. */
-static void
+static inline void
 consider(dicom_match_t *best, const dicom_match_t *match)
 {
-    unsigned now = strictness(best->action), then = strictness(match->action);
+    unsigned now, then;
 
+    if (match->action == ACTION_NONE) {
+        return; /* most of what is tried */
+    }
+    now = strictness(best->action);
+    then = strictness(match->action);
     if (then > now || (then == now && match->certain && !best->certain)) {
         *best = *match;
     }
@@ -120,10 +125,9 @@ evaluate_methods(dicom_context_t *context, dicom_method_t method,
     dicom_match_t best = {.action = ACTION_NONE}, match;
     unsigned methods = 1u << method | context->query.methods;
 
-    for (unsigned m = METHOD_GET; m <= METHOD_OTHER; m++) {
-        if (!(methods & 1u << m)) {
-            continue;
-        }
+    for (; methods != 0; methods &= methods - 1) {
+        unsigned m = (unsigned) __builtin_ctz(methods);
+
         context->method = (dicom_method_t) m;
         match = evaluate(context, path);
         if (m == METHOD_OPTIONS) {
@@ -183,11 +187,17 @@ method_of(slice_t method)
 
 
 static void
-identifier(dicom_id_t *id, slice_t from_path)
+identifier(dicom_id_t *id, slice_t from_path, bool plain)
 {
-    if (from_path.size != 0) {
-        id->size = 0;
-        id->cut = false;
+    if (from_path.size == 0) {
+        return;
+    }
+    id->size = 0;
+    id->cut = false;
+    if (plain && from_path.size <= DICOM_ID_SIZE_MAX) {
+        memcpy(id->data, from_path.data, from_path.size);
+        id->size = (uint16_t) from_path.size;
+    } else {
         dicom_id_append(id, from_path, false);
     }
 }
@@ -210,9 +220,11 @@ dicom_classify(slice_t method, slice_t uri, slice_t accept,
     request->patient.cut = request->study.cut = false;
     request->series.cut = request->instance.cut = false;
 
-    dicom_query_read(target, &context.query, request);
-
     others = dicom_uri_path(target, READING_FIRST, &path);
+    /* a plain path has none of what a query begins with, encoded or not */
+    if (!path.bare) {
+        dicom_query_read(target, &context.query, request);
+    }
     best = evaluate_methods(&context, as_sent, &path);
     if (others != 0) {
         other_readings(&context, as_sent, target, others, &best);
@@ -221,8 +233,8 @@ dicom_classify(slice_t method, slice_t uri, slice_t accept,
     request->action = best.action;
     request->api = best.api;
     request->certain = best.certain;
-    identifier(&request->patient, best.patient);
-    identifier(&request->study, best.study);
-    identifier(&request->series, best.series);
-    identifier(&request->instance, best.instance);
+    identifier(&request->patient, best.patient, path.plain);
+    identifier(&request->study, best.study, path.plain);
+    identifier(&request->series, best.series, path.plain);
+    identifier(&request->instance, best.instance, path.plain);
 }

@@ -210,6 +210,8 @@ typedef struct {
 typedef struct {
     unsigned count;
     bool too_deep;
+    bool plain;    /* nothing in it is encoded, or could be read otherwise */
+    bool bare;     /* … and no query is behind it */
     bool dcm4chee; /* a segment says so: /dcm4chee-arc/, /aets/{aet}/ */
     dicom_segment_t segments[DICOM_DEPTH_MAX];
 } dicom_path_t;

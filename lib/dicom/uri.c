@@ -391,6 +391,8 @@ plain_path(slice_t target, dicom_path_t *path)
                 path->count = (unsigned) (segment - path->segments);
                 path->too_deep = false;
                 path->dcm4chee = dcm4chee;
+                path->plain = true;
+                path->bare = stop == end;
                 return true;
             }
             start = stop + 1;
@@ -491,6 +493,7 @@ dicom_uri_path_closely(slice_t target, unsigned reading, dicom_path_t *path)
     }
 
     path->too_deep = depth > DICOM_DEPTH_MAX;
+    path->plain = path->bare = false;
     path->dcm4chee = false;
     if (path->too_deep) {
         depth = DICOM_DEPTH_MAX;

@@ -2,6 +2,8 @@
 
 #include "dicom_internal.h"
 
+#include "../base/endian.h"
+
 typedef struct {
     char text[DICOM_WORD_SIZE_MAX + 1];
     uint8_t word;
@@ -87,30 +89,85 @@ static const range_t ranges[DICOM_WORD_SIZE_MAX + 1] = {
     [18] = {FIRST_18, FIRST_21}, [21] = {FIRST_21, FIRST_34},
     [34] = {FIRST_34, FIRST_END}};
 
+/* ASCII letters of eight bytes as small ones. */
+static inline uint64_t
+lower_word(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t low = word & ones * 0x7f;
+    /* the highest bit of a byte: it is 'A' or more, and more than 'Z' */
+    uint64_t from_a = low + ones * (0x80 - 'A');
+    uint64_t beyond_z = low + ones * (0x7f - 'Z');
+
+    return word | ((from_a ^ beyond_z) & ~word & ones * 0x80) >> 2;
+}
+
+
+/* The same for a text of 2 to 7 bytes, with zeros behind it: parts that lie on
+ * each other agree. */
+static inline uint64_t
+short_word(const char *text, size_t size)
+{
+    if (size >= 4) {
+        return load_le32(text) | (uint64_t) load_le32(text + size - 4)
+                                     << (size - 4) * 8;
+    }
+    return load_le16(text) | (uint64_t) (uint8_t) text[size - 1]
+                                 << (size - 1) * 8;
+}
+
+
+/* Of more than 16 bytes, of which the first eight are those of the entry. */
+static bool
+same_long(const char *text, const char *entry, size_t size)
+{
+    for (size_t i = 8; i < size; i++) {
+        char c = text[i];
+
+        if ((c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c) != entry[i]) {
+            return false;
+        }
+    }
+
+    return true;
+}
+
+
 /* Case does not count: a PACS on a Windows file system does not tell it. */
 dicom_word_t
 dicom_word(const char *text, size_t size)
 {
-    char lower[DICOM_WORD_SIZE_MAX + 1];
     const entry_t *entry, *end;
+    uint64_t head, tail;
 
     /* Windows also ignores spaces and dots at the end of a name. */
     while (size > 0 && (text[size - 1] == ' ' || text[size - 1] == '.')) {
         size--;
     }
-    if (size > DICOM_WORD_SIZE_MAX || ranges[size].first == ranges[size].end) {
+    if (size > DICOM_WORD_SIZE_MAX) {
+        return WORD_OTHER;
+    }
+    entry = &entries[ranges[size].first];
+    end = &entries[ranges[size].end];
+    if (entry == end) {
         return WORD_OTHER;
     }
 
-    for (size_t i = 0; i < size; i++) {
-        char c = text[i];
-
-        lower[i] = c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
+    if (size < 8) {
+        head = lower_word(short_word(text, size));
+        while (load_le64(entry->text) != head) {
+            if (++entry == end) {
+                return WORD_OTHER;
+            }
+        }
+        return (dicom_word_t) entry->word;
     }
-
-    end = &entries[ranges[size].end];
-    for (entry = &entries[ranges[size].first]; entry < end; entry++) {
-        if (entry->text[0] == lower[0] && memcmp(entry->text, lower, size) == 0)
+    head = lower_word(load_le64(text));
+    tail = lower_word(load_le64(text + size - 8));
+    for (; entry < end; entry++) {
+        if (load_le64(entry->text) == head &&
+            load_le64(entry->text + size - 8) == tail &&
+            (size <= 16 || same_long(text, entry->text, size)))
         {
             return (dicom_word_t) entry->word;
         }

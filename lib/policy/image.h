@@ -113,6 +113,8 @@ typedef struct {
 /* false if there is no facility of that index. */
 bool policy_facility(const policy_image_t *image, uint32_t index,
                      policy_facility_t *facility);
+/* Its id alone, which lies in the image; "" if there is none of that index. */
+slice_t policy_facility_id(const policy_image_t *image, uint32_t index);
 /* Index of the facility with that id, or POLICY_NO_FACILITY (decide.h). */
 uint32_t policy_facility_find(const policy_image_t *image, slice_t id);
 

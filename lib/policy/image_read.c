@@ -53,6 +53,15 @@ table_count(const policy_image_t *image, image_section_t table, uint32_t i)
     return image_u32(image, table, i + 1) - image_u32(image, table, i);
 }
 
+slice_t
+policy_facility_id(const policy_image_t *image, uint32_t index)
+{
+    if (index >= image->count[SECTION_FACILITIES]) {
+        return (slice_t){"", 0};
+    }
+    return image_string(image, image_detail(image, index) + DETAIL_ID);
+}
+
 bool
 policy_facility(const policy_image_t *image, uint32_t index,
                 policy_facility_t *facility)

@@ -188,29 +188,34 @@ load_bundle(edge_t *edge, int folder, uint64_t size, const merkle_hash_t *root,
     return result;
 }
 
-/* The subtrees of the partial tiles, by the bits of their widths. */
+/* The subtrees of a partial tile, by the bits of its width. */
+static void
+load_subtrees(edge_t *edge, unsigned level)
+{
+    unsigned width = edge->counts[level], at = 0, bit;
+    merkle_hash_t hashes[TILE_WIDTH];
+
+    for (bit = MERKLE_TILE_BITS; bit-- > 0;) {
+        unsigned leaves = 1u << bit;
+
+        if ((width & leaves) == 0) {
+            continue;
+        }
+        memcpy(hashes, &edge->hashes[level][at], leaves * sizeof(hashes[0]));
+        merkle_fold(&edge->hasher, hashes, leaves);
+        edge->frontier.nodes[level * MERKLE_TILE_BITS + bit] = hashes[0];
+        at += leaves;
+    }
+}
+
 static void
 load_frontier(edge_t *edge, uint64_t size)
 {
-    merkle_hash_t hashes[TILE_WIDTH];
-    unsigned level, bit;
+    unsigned level;
 
     edge->frontier.size = size;
     for (level = 0; level < TILE_LEVELS; level++) {
-        unsigned width = edge->counts[level], at = 0;
-
-        for (bit = MERKLE_TILE_BITS; bit-- > 0;) {
-            unsigned leaves = 1u << bit;
-
-            if ((width & leaves) == 0) {
-                continue;
-            }
-            memcpy(hashes, &edge->hashes[level][at],
-                   leaves * sizeof(hashes[0]));
-            merkle_fold(&edge->hasher, hashes, leaves);
-            edge->frontier.nodes[level * MERKLE_TILE_BITS + bit] = hashes[0];
-            at += leaves;
-        }
+        load_subtrees(edge, level);
     }
 }
 
@@ -294,11 +299,28 @@ edge_full(const edge_t *edge)
     return edge->counts[0] == TILE_WIDTH;
 }
 
+/* The nodes of a full tile, all at once, which takes half of the time that one
+ * by one would; and those above it. */
+static void
+fold_tile(edge_t *edge)
+{
+    merkle_hash_t hashes[TILE_WIDTH], tops[MERKLE_TOPS_MAX];
+    unsigned count, level;
+
+    memcpy(hashes, edge->hashes[0], sizeof(hashes));
+    merkle_fold(&edge->hasher, hashes, TILE_WIDTH);
+    edge->frontier.size -= TILE_WIDTH;
+    count = merkle_append_tile(&edge->hasher, &edge->frontier, &hashes[0],
+                               tops);
+    edge->hashes[1][edge->counts[1]++] = hashes[0];
+    for (level = 2; level < count + 2 && level < TILE_LEVELS; level++) {
+        edge->hashes[level][edge->counts[level]++] = tops[level - 2];
+    }
+}
+
 int
 edge_add(edge_t *edge, slice_t entry, const merkle_hash_t *leaf)
 {
-    merkle_hash_t tops[MERKLE_TOPS_MAX];
-    unsigned count, level;
     int result;
 
     if (edge_full(edge) || entry.size > TRAIL_ENTRY_MAX) {
@@ -308,14 +330,21 @@ edge_add(edge_t *edge, slice_t entry, const merkle_hash_t *leaf)
     if (result != 0) {
         return result;
     }
-    count = merkle_append(&edge->hasher, &edge->frontier, leaf, tops);
     edge->bundle_size += tile_entry_put(entry,
                                         edge->bundle + edge->bundle_size);
     edge->hashes[0][edge->counts[0]++] = *leaf;
-    for (level = 1; level <= count && level < TILE_LEVELS; level++) {
-        edge->hashes[level][edge->counts[level]++] = tops[level - 1];
+    edge->frontier.size++;
+    if (edge_full(edge)) {
+        fold_tile(edge);
     }
     return edge->hasher.failed ? -EIO : 0;
+}
+
+void
+edge_root(edge_t *edge, merkle_hash_t *root)
+{
+    load_subtrees(edge, 0);
+    merkle_root(&edge->hasher, &edge->frontier, root);
 }
 
 static int

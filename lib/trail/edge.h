@@ -23,7 +23,7 @@ typedef struct {
 
 typedef struct {
     merkle_hasher_t hasher;
-    merkle_frontier_t frontier;
+    merkle_frontier_t frontier;   /* its subtrees below a tile: edge_root() */
     uint16_t counts[TILE_LEVELS]; /* hashes at each level not in a full tile */
     merkle_hash_t hashes[TILE_LEVELS][TILE_WIDTH];
     uint8_t *bundle; /* counts[0] entries */
@@ -49,6 +49,9 @@ bool edge_full(const edge_t *edge);
 /* Appends one entry with its leaf hash, in memory.  -ENOMEM; -EIO if hashing
  * failed. */
 int edge_add(edge_t *edge, slice_t entry, const merkle_hash_t *leaf);
+
+/* The root of all that was added. */
+void edge_root(edge_t *edge, merkle_hash_t *root);
 
 /* Writes the full tiles, unsynced; nothing to do is success.  An error leaves
  * the edge as it is: call it again. */

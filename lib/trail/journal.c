@@ -453,9 +453,9 @@ gather(journal_t *journal, const slice_t *entries, size_t count)
             max - used < 2 + entries[i].size) {
             return 0;
         }
-        merkle_leaf(&journal->hasher, entries[i], &leaves[i]);
         used += tile_entry_put(entries[i], at + used);
     }
+    merkle_leaves(&journal->hasher, entries, count, leaves);
     return used;
 }
 

@@ -13,7 +13,7 @@ _Static_assert(RECORD_FIELDS <= RECORD_CUT_SIZE * 8 &&
                "a mask of fields has a bit for each");
 
 static const struct {
-    const char *name;
+    char name[JSON_NAME_SIZE];
     bool number;
 } fields[RECORD_FIELDS] = {
     [RECORD_ID] = {"id", false},
@@ -157,7 +157,9 @@ record_event_t
 record_event_find(slice_t name)
 {
     for (unsigned i = EVENT_NONE + 1; i < EVENT_COUNT; i++) {
-        if (slice_is(name, events[i].name)) {
+        if (name.size > 0 && name.data[0] == events[i].name[0] &&
+            slice_is(name, events[i].name))
+        {
             return (record_event_t) i;
         }
     }
@@ -361,18 +363,7 @@ is_number(slice_t text)
     return true;
 }
 
-static int64_t
-number_of(slice_t text)
-{
-    bool negative = text.data[0] == '-';
-    int64_t value = 0;
-
-    for (size_t i = negative ? 1 : 0; i < text.size; i++) {
-        value = value * 10 + (text.data[i] - '0');
-    }
-    return negative ? -value : value;
-}
-
+/* 0 if it does not fit, or a value is longer than any may be. */
 static size_t
 render(const record_t *record, char *line, size_t capacity)
 {
@@ -386,10 +377,14 @@ render(const record_t *record, char *line, size_t capacity)
         if (value.size == 0) {
             continue;
         }
+        if (value.size > RECORD_VALUE_MAX) {
+            return 0;
+        }
         if (fields[i].number && is_number(value)) {
-            json_int(&json, fields[i].name, number_of(value));
+            json_member(&json, fields[i].name,
+                        slice_is(value, "-0") ? SLICE("0") : value);
         } else {
-            json_text(&json, fields[i].name, value);
+            json_member_text(&json, fields[i].name, value);
         }
     }
     if (record->any_cut) {
@@ -408,16 +403,20 @@ render(const record_t *record, char *line, size_t capacity)
 size_t
 record_render(const record_t *record, char *line, size_t capacity)
 {
-    record_t fitting = *record;
+    record_t fitting;
+    size_t size;
 
     if (capacity > RECORD_SIZE_MAX) {
         capacity = RECORD_SIZE_MAX;
     }
+    size = render(record, line, capacity);
+    if (size != 0) {
+        return size;
+    }
+    fitting = *record;
     /* A byte may become six ("\\u0001"), so the bound on values alone does not
      * bound the line: halve it until the line fits. */
     for (size_t limit = RECORD_VALUE_MAX; limit > 0; limit /= 2) {
-        size_t size;
-
         limit_values(&fitting, limit);
         size = render(&fitting, line, capacity);
         if (size != 0) {

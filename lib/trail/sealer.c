@@ -133,6 +133,14 @@ pressed(const sealer_t *sealer)
            sealer->reader.shape.segments / 2;
 }
 
+/* The mutex is held. */
+static void
+tell_integrated(sealer_t *sealer)
+{
+    sealer->integrated = sealer->edge.frontier.size;
+    sealer->integrated_generation = sealer->place.generation;
+}
+
 /* Follows the journal to its acknowledged end, or until it is half full. */
 static int
 integrate(sealer_t *sealer, uint64_t sequence)
@@ -159,7 +167,7 @@ integrate(sealer_t *sealer, uint64_t sequence)
             break;
         }
         (void) pthread_mutex_lock(&sealer->mutex);
-        sealer->integrated = sealer->edge.frontier.size;
+        tell_integrated(sealer);
         (void) pthread_mutex_unlock(&sealer->mutex);
     }
     return result;
@@ -193,7 +201,7 @@ checkpoint(sealer_t *sealer)
             return result;
         }
     }
-    merkle_root(&sealer->edge.hasher, &sealer->edge.frontier, &root);
+    edge_root(&sealer->edge, &root);
     if (sealer->edge.hasher.failed) {
         return -EIO;
     }
@@ -309,7 +317,8 @@ run(void *argument)
 
         while (!sealer->stop && !sealer->wanted &&
                (sealer->stop_error != 0 ||
-                sealer->acked.sequence == sealer->place.sequence))
+                sealer->acked.sequence == sealer->place.sequence ||
+                !sealer_has_lot(sealer)))
         {
             (void) pthread_cond_wait(&sealer->work, &sealer->mutex);
         }
@@ -324,7 +333,7 @@ run(void *argument)
 
         (void) pthread_mutex_lock(&sealer->mutex);
         sealer->stop_error = result;
-        sealer->integrated = sealer->edge.frontier.size;
+        tell_integrated(sealer);
         sealer->attempts++;
         if (result != 0) {
             tell_error(sealer, result);
@@ -362,6 +371,7 @@ sealer_start(sealer_t *sealer, trail_problem_t *problem)
     } else {
         sealer->place = sealer->acked;
     }
+    sealer->integrated_generation = sealer->place.generation;
     /* signals are the main thread's */
     (void) sigfillset(&all);
     (void) pthread_sigmask(SIG_SETMASK, &all, &before);

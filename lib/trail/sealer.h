@@ -13,6 +13,11 @@
 #include "note.h"
 #include "writer.h"
 
+/* Entries that are acknowledged and not integrated, until the thread is woken
+ * for them without a checkpoint being wanted: a full tile.  For fewer it would
+ * only be in the way of who waits for an acknowledgement. */
+#define SEALER_LOT 256
+
 typedef struct {
     store_t store;
     note_signer_t signers[TRAIL_SIGNERS_MAX];
@@ -31,6 +36,7 @@ typedef struct {
     bool wanted;           /* a checkpoint */
     bool stop;
     uint64_t integrated;
+    uint64_t integrated_generation; /* of the journal */
     uint64_t sealed;
     merkle_hash_t sealed_root;
     bool resign;    /* the checkpoint lacks one of our signatures */
@@ -58,6 +64,14 @@ typedef struct {
     bool rewind;        /* what was written since the checkpoint is in doubt */
     unsigned flushes;
 } sealer_t;
+
+/* Under the mutex: whether the thread is to be woken for what was appended. */
+static inline bool
+sealer_has_lot(const sealer_t *sealer)
+{
+    return sealer->acked.index - sealer->integrated >= SEALER_LOT ||
+           sealer->acked.generation != sealer->integrated_generation;
+}
 
 int sealer_init(sealer_t *sealer, const note_signer_t *signers, size_t count,
                 uint64_t disk_reserve_bytes);

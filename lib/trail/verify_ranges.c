@@ -70,14 +70,17 @@ derive_leaves(worker_t *worker, uint64_t number, const char *path,
     const verify_hook_t *hook = worker->verify->options->hook;
     slice_t rest = {(const char *) worker->bundle.bytes, worker->bundle.size};
     uint64_t index = number * TILE_WIDTH;
-    slice_t entry;
-    unsigned i;
+    slice_t entries[TILE_WIDTH];
+    unsigned count = 0, i;
 
-    for (i = 0; i < TILE_WIDTH && tile_entry_next(&rest, &entry); i++) {
-        merkle_leaf(&worker->hasher, entry, &leaves[i]);
+    while (count < TILE_WIDTH && tile_entry_next(&rest, &entries[count])) {
+        count++;
+    }
+    merkle_leaves(&worker->hasher, entries, count, leaves);
+    for (i = 0; i < count; i++) {
         if (hook != NULL && hook->entry != NULL) {
             int result = hook->entry(hook->argument, worker->state, index + i,
-                                     entry);
+                                     entries[i]);
 
             if (result < 0) {
                 verify_fail(worker->verify, result, path);

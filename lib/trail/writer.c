@@ -139,7 +139,7 @@ trail_create(const char *folder, const trail_writer_options_t *options,
 {
     _cleanup_(cleanup_close) int lock = -1;
     store_t store;
-    merkle_hasher_t hasher = {NULL, NULL, false};
+    merkle_hasher_t hasher = {.digest = NULL};
     merkle_hash_t root;
     int result = check_options(options, problem);
 
@@ -416,7 +416,9 @@ trail_writer_append(trail_writer_t *writer, const slice_t *entries,
         sealer->acked = writer->journal.end;
         sealer->batches++;
         sealer->append_error = 0;
-        (void) pthread_cond_signal(&sealer->work);
+        if (sealer_has_lot(sealer)) {
+            (void) pthread_cond_signal(&sealer->work);
+        }
     } else if (result == -ENOSPC && sealer->error != 0) {
         sealer->refused++;
     } else if (result != -EINVAL) {

@@ -143,6 +143,17 @@ typedef struct {
     ngx_atomic_t held;    /* requests */
 } ngx_http_audit_worker_t;
 
+/* What a worker last made a key from for one of its connections, and the key;
+ * as long as nobody hashed anything, a size of 0. */
+#define NGX_HTTP_AUDIT_MEMOS    64
+#define NGX_HTTP_AUDIT_MEMO_MAX 232 /* bytes; longer ones are always hashed */
+
+typedef struct {
+    siphash_t key;
+    size_t size;
+    u_char text[NGX_HTTP_AUDIT_MEMO_MAX];
+} ngx_http_audit_memo_t;
+
 typedef enum {
     NGX_HTTP_AUDIT_LINK_FREE = 0,
     NGX_HTTP_AUDIT_LINK_WANTED, /* asked for, and not known */
@@ -246,6 +257,7 @@ typedef struct {
     ngx_http_sekisho_connection_t *connection;
     ngx_http_audit_worker_t *worker; /* NULL: no place was left */
     ngx_http_audit_place_t *place;   /* counted in last */
+    ngx_http_audit_memo_t *memos;    /* NGX_HTTP_AUDIT_MEMOS */
     ngx_event_t tick;
     unsigned was_up : 1; /* and what was counted before is told */
 } ngx_http_audit_main_conf_t;

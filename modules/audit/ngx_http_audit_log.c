@@ -336,6 +336,7 @@ ngx_http_audit_find_place(ngx_http_audit_main_conf_t *amcf, slice_t id)
 
         if (ngx_memcmp(place->id, id.data, id.size) == 0 &&
             place->id[id.size] == '\0') {
+            amcf->place = place;
             return place;
         }
 

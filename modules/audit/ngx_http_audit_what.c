@@ -15,7 +15,8 @@ static ngx_int_t ngx_http_audit_user(ngx_http_request_t *r,
                                      ngx_http_audit_loc_conf_t *alcf,
                                      ngx_http_facility_ctx_t *fctx,
                                      slice_t *user);
-static siphash_t ngx_http_audit_key(const uint8_t *secret,
+static siphash_t ngx_http_audit_key(ngx_http_request_t *r,
+                                    ngx_http_audit_main_conf_t *amcf,
                                     const ngx_http_audit_what_t *what,
                                     dicom_api_t api);
 
@@ -128,7 +129,7 @@ ngx_http_audit_what(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
 
     secret = amcf->zone->shared->secret;
 
-    what->key = ngx_http_audit_key(secret, what, dicom->api);
+    what->key = ngx_http_audit_key(r, amcf, what, dicom->api);
     what->instance_hash = 0;
 
     if (what->instance.size) {
@@ -143,15 +144,9 @@ ngx_http_audit_what(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
 slice_t
 ngx_http_audit_facility(ngx_http_facility_entry_t *entry)
 {
-    policy_facility_t facility;
-
-    if (entry->image && policy_facility(entry->image->policy,
-                                        entry->decision.facility, &facility))
-    {
-        return facility.id;
-    }
-
-    return SLICE("");
+    return entry->image ? policy_facility_id(entry->image->policy,
+                                             entry->decision.facility)
+                        : SLICE("");
 }
 
 
@@ -206,19 +201,26 @@ ngx_http_audit_user(ngx_http_request_t *r, ngx_http_audit_loc_conf_t *alcf,
  * (user, facility, address, purpose, action, study), and without a study what
  * is named instead: one image is not another.  Searches are told apart by
  * their terms.  The session will stand here too.
+ *
+ * A connection mostly asks for one image of a study after the other: the text
+ * that was hashed last is compared first, all of it.
  */
 
 static siphash_t
-ngx_http_audit_key(const uint8_t *secret, const ngx_http_audit_what_t *what,
-                   dicom_api_t api)
+ngx_http_audit_key(ngx_http_request_t *r, ngx_http_audit_main_conf_t *amcf,
+                   const ngx_http_audit_what_t *what, dicom_api_t api)
 {
     u_char text[sizeof(address_t) + 8 +
                 NGX_HTTP_AUDIT_PARTS * (NGX_HTTP_AUDIT_PART_MAX + 2)];
     u_char *p;
-    size_t i;
+    size_t i, size;
     u_char level;
     slice_t named;
     siphash_t hash;
+    const uint8_t *secret;
+    ngx_http_audit_memo_t *memo;
+
+    secret = amcf->zone->shared->secret;
 
     if (what->study.size) {
         level = 1;
@@ -269,5 +271,19 @@ ngx_http_audit_key(const uint8_t *secret, const ngx_http_audit_what_t *what,
         }
     }
 
-    return siphash(secret, text, (size_t) (p - text));
+    size = (size_t) (p - text);
+
+    if (size > NGX_HTTP_AUDIT_MEMO_MAX) {
+        return siphash(secret, text, size);
+    }
+
+    memo = &amcf->memos[(ngx_uint_t) r->connection->fd % NGX_HTTP_AUDIT_MEMOS];
+
+    if (memo->size != size || ngx_memcmp(memo->text, text, size) != 0) {
+        memo->key = siphash(secret, text, size);
+        memo->size = size;
+        ngx_memcpy(memo->text, text, size);
+    }
+
+    return memo->key;
 }

@@ -44,6 +44,12 @@ ngx_http_audit_init_process(ngx_cycle_t *cycle)
     ngx_memcpy(conf.instance, amcf->zone->shared->instance,
                MESSAGE_INSTANCE_SIZE);
 
+    amcf->memos = ngx_pcalloc(cycle->pool, NGX_HTTP_AUDIT_MEMOS *
+                                               sizeof(ngx_http_audit_memo_t));
+    if (amcf->memos == NULL) {
+        return NGX_ERROR;
+    }
+
     amcf->connection = ngx_http_sekisho_connect(cycle, &conf);
     if (amcf->connection == NULL) {
         return NGX_ERROR;

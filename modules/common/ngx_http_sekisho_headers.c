@@ -10,8 +10,9 @@ static ngx_int_t ngx_http_sekisho_remove_element(ngx_http_request_t *r,
 
 
 ngx_table_elt_t *
-ngx_http_sekisho_add_header(ngx_http_request_t *r, const char *name,
-                            const char *value)
+ngx_http_sekisho_push_header(ngx_http_request_t *r, const char *name,
+                             size_t name_len, const char *value,
+                             size_t value_len)
 {
     ngx_table_elt_t *h;
 
@@ -24,9 +25,9 @@ ngx_http_sekisho_add_header(ngx_http_request_t *r, const char *name,
 #if (nginx_version >= 1023000)
     h->next = NULL;
 #endif
-    h->key.len = ngx_strlen(name);
+    h->key.len = name_len;
     h->key.data = (u_char *) name;
-    h->value.len = ngx_strlen(value);
+    h->value.len = value_len;
     h->value.data = (u_char *) value;
     h->lowcase_key = NULL;
 

@@ -12,9 +12,19 @@
  * Adds a header line to the answer.  `name` is a string literal or lives as
  * long as the request, as does `value`'s data.  NULL when out of memory.
  */
-ngx_table_elt_t *ngx_http_sekisho_add_header(ngx_http_request_t *r,
-                                             const char *name,
-                                             const char *value);
+ngx_table_elt_t *ngx_http_sekisho_push_header(ngx_http_request_t *r,
+                                              const char *name, size_t name_len,
+                                              const char *value,
+                                              size_t value_len);
+
+/* Inline for the sake of literals, whose lengths are known then. */
+static inline ngx_table_elt_t *
+ngx_http_sekisho_add_header(ngx_http_request_t *r, const char *name,
+                            const char *value)
+{
+    return ngx_http_sekisho_push_header(r, name, ngx_strlen(name), value,
+                                        ngx_strlen(value));
+}
 
 /* Forgets all Cache-Control lines that filters know of; the lines themselves
  * are the caller's matter. */

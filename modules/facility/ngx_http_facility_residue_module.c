@@ -112,27 +112,48 @@ ngx_http_facility_residue_filter(ngx_http_request_t *r)
 static ngx_uint_t
 ngx_http_facility_is_residue(const ngx_table_elt_t *h, ngx_uint_t download)
 {
-    ngx_uint_t i;
+    u_char first;
+    const char *name;
 
-    static const ngx_str_t names[] = {
-        ngx_string("etag"),          ngx_string("pragma"),
-        ngx_string("expires"),       ngx_string("last-modified"),
-        ngx_string("cache-control"), ngx_string("referrer-policy"),
-    };
+    first = h->key.len ? h->key.data[0] | 0x20 : '\0';
 
-    static const ngx_str_t disposition = ngx_string("content-disposition");
+    /* by length and first letter at most one is left to be compared */
 
-    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (h->key.len == names[i].len &&
-            ngx_strncasecmp(h->key.data, names[i].data, h->key.len) == 0)
-        {
-            return 1;
+    switch (h->key.len) {
+    case sizeof("etag") - 1:
+        name = "etag";
+        break;
+
+    case sizeof("pragma") - 1:
+        name = "pragma";
+        break;
+
+    case sizeof("expires") - 1:
+        name = "expires";
+        break;
+
+    case sizeof("cache-control") - 1: /* and last-modified */
+        name = first == 'c' ? "cache-control" : "last-modified";
+        break;
+
+    case sizeof("referrer-policy") - 1:
+        name = "referrer-policy";
+        break;
+
+    case sizeof("content-disposition") - 1:
+        if (download || ngx_http_facility_is_inline(&h->value)) {
+            return 0;
         }
+
+        name = "content-disposition";
+        break;
+
+    default:
+        return 0;
     }
 
-    return !download && h->key.len == disposition.len &&
-           ngx_strncasecmp(h->key.data, disposition.data, h->key.len) == 0 &&
-           !ngx_http_facility_is_inline(&h->value);
+    return first == (u_char) name[0] &&
+           ngx_strncasecmp(h->key.data, (u_char *) name, h->key.len) == 0;
 }
 
 

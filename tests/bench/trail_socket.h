@@ -11,6 +11,7 @@ typedef struct {
     double records;                /* durable, per second, of all producers */
     double line;                   /* bytes of an entry */
     double daemon_us, producer_us; /* of CPU time, per record */
+    double index_us;               /* … of the child that fills audit.db */
     /* one record at a time with pauses, microseconds; `bare` is a pwrite and
      * fdatasync of the same size, in turn with them, beside the trail */
     double ack50, ack99, bare50, bare99;

@@ -83,6 +83,24 @@ def test_views_are_counted_and_told_by_the_close(place):
     assert (close["address"], close["action"]) == ("127.0.10.1", "view")
 
 
+def test_accesses_in_turn_on_one_connection_are_kept_apart(place):
+    """The worker remembers the last key of a connection: not too long."""
+    studies = ["1.2.3.791", "1.2.3.792", "1.2.3.79"]
+    connection = place.nginx.connect()
+    for image in (1, 2, 3):
+        for study in studies:
+            for _ in range(image):
+                place.get(frame(study, image), connection=connection)
+    connection.close()
+    openings = [place.daemon.wait("access", study=study) for study in studies]
+    closes = [place.daemon.wait("access-end", study=study)
+              for study in studies]
+    assert [len(found) for found in openings + closes] == [1] * 6
+    for opening, close in zip(openings, closes):
+        assert close[0]["open"] == opening[0]["id"]
+        assert (close[0]["requests"], close[0]["instances"]) == (6, 3)
+
+
 def test_many_at_once_are_one_opening(place):
     study = "1.2.3.78"
     answers = []

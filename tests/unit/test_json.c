@@ -116,33 +116,86 @@ unbalanced_or_too_deep_is_no_result(void **state)
     json_free(&json);
 }
 
-/* Eight bytes are looked at in one step, the rest one by one. */
+/* Sixteen bytes are looked at in one step, then eight, the rest one by one; all
+ * must be what comes of one byte alone. */
 static void
 each_byte_is_escaped_alike_at_every_place(void **state)
 {
-    char text[24], expected[sizeof(text) * 6 + 7], data[sizeof(text) * 6 + 1];
+    char text[40], expected[sizeof(text) * 6 + 7], data[sizeof(text) * 6 + 1];
 
     (void) state;
-    for (unsigned byte = 0; byte < 0x80; byte++) {
-        for (size_t at = 0; at < sizeof(text); at++) {
-            json_t one, whole;
-            size_t size = 0;
+    for (unsigned byte = 0; byte < 0x100; byte++) {
+        json_t one, whole;
+        size_t alone;
+        char c = (char) byte, escaped[7];
 
-            memset(text, 'a', sizeof(text));
-            text[at] = (char) byte;
-            for (size_t i = 0; i < sizeof(text); i++) {
-                json_init_fixed(&one, expected + size, 7);
-                json_escape(&one, (slice_t){text + i, 1});
-                assert_false(one.failed);
-                size += one.size;
+        json_init_fixed(&one, escaped, sizeof(escaped));
+        json_escape(&one, (slice_t){&c, 1});
+        alone = json_result(&one).size;
+        assert_true(alone > 0);
+        for (size_t length = 1; length <= sizeof(text); length++) {
+            for (size_t at = 0; at < length; at++) {
+                memset(text, 'a', sizeof(text));
+                text[at] = c;
+                memset(expected, 'a', sizeof(expected));
+                memcpy(expected + at, escaped, alone);
+                json_init_fixed(&whole, data, sizeof(data));
+                json_escape(&whole, (slice_t){text, length});
+                assert_false(whole.failed);
+                assert_int_equal(whole.size, length - 1 + alone);
+                assert_memory_equal(data, expected, whole.size);
             }
-            json_init_fixed(&whole, data, sizeof(data));
-            json_escape(&whole, (slice_t){text, sizeof(text)});
-            assert_false(whole.failed);
-            assert_int_equal(whole.size, size);
-            assert_memory_equal(data, expected, size);
         }
     }
+}
+
+static void
+members_with_ready_names_are_those_of_other_ways(void **state)
+{
+    static const char name[JSON_NAME_SIZE] = "member";
+    const char *texts[] = {"", "x", "a \"quoted\" word",
+                           "a text that is longer than sixteen bytes", "関所"};
+
+    (void) state;
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        /* from far too small a buffer to more than enough */
+        for (size_t capacity = 1; capacity < 200; capacity++) {
+            char ready[200], other[200];
+            json_t one, two;
+
+            json_init_fixed(&one, ready, capacity);
+            json_init_fixed(&two, other, capacity);
+            json_object(&one, NULL);
+            json_object(&two, NULL);
+            for (unsigned turn = 0; turn < 2; turn++) {
+                json_member_text(&one, name, slice_of(texts[i]));
+                json_string(&two, "member", texts[i]);
+                json_member(&one, name, SLICE("-12"));
+                json_int(&two, "member", -12);
+            }
+            json_end_object(&one);
+            json_end_object(&two);
+            assert_int_equal(one.failed, two.failed);
+            assert_string_equal(json_result(&one).data, json_result(&two).data);
+        }
+    }
+}
+
+static void
+members_make_a_buffer_grow(void **state)
+{
+    static const char name[JSON_NAME_SIZE] = "n";
+    json_t json;
+
+    (void) state;
+    json_init(&json);
+    json_object(&json, NULL);
+    for (unsigned i = 0; i < 1000; i++) {
+        json_member_text(&json, name, SLICE("0123456789"));
+    }
+    json_end_object(&json);
+    assert_int_equal(json_result(&json).size, 1 + 1000 * 17);
+    json_free(&json);
 }
 
 static void
@@ -167,6 +220,8 @@ numbers_are_written_from_the_least_to_the_greatest(void **state)
 UNIT_TESTS(cmocka_unit_test(writes_nested_values_with_commas),
            cmocka_unit_test(escapes_what_rfc8259_asks_for),
            cmocka_unit_test(each_byte_is_escaped_alike_at_every_place),
+           cmocka_unit_test(members_with_ready_names_are_those_of_other_ways),
+           cmocka_unit_test(members_make_a_buffer_grow),
            cmocka_unit_test(numbers_are_written_from_the_least_to_the_greatest),
            cmocka_unit_test(keeps_valid_utf8),
            cmocka_unit_test(replaces_every_byte_that_is_no_utf8),

@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "../../lib/trail/proof.h"
 #include "trail_unit.h"
@@ -50,6 +51,51 @@ entries_get_their_indices_and_stay(void **state)
     assert_int_equal(append_entries(writer, 1, 0), 0);
     assert_int_equal(trail_writer_close(writer), 0);
     assert_true(check_entries(unit->trail) == 781);
+}
+
+/* Whoever waits for one acknowledgement has the processors for himself: the
+ * other thread is woken by a full tile, or when a checkpoint is wanted. */
+static void
+fewer_entries_than_a_tile_wait_for_a_checkpoint(void **state)
+{
+    trail_unit_t *unit = *state;
+    trail_writer_t *writer = new_writer(unit);
+    trail_status_t status;
+    unsigned i;
+
+    for (i = 0; i < 255; i++) {
+        assert_int_equal(append_entries(writer, 1, 0), 0);
+    }
+    trail_writer_status(writer, &status);
+    assert_true(status.size == 255);
+    assert_true(status.integrated == 0);
+    assert_int_equal(trail_writer_wait(writer), 0);
+    trail_writer_status(writer, &status);
+    assert_true(status.integrated == 255);
+    assert_true(status.sealed == 255);
+    assert_int_equal(trail_writer_close(writer), 0);
+}
+
+static void
+a_full_tile_is_integrated_without_being_asked_for(void **state)
+{
+    const struct timespec moment = {0, 1000 * 1000};
+    trail_unit_t *unit = *state;
+    trail_writer_t *writer = new_writer(unit);
+    trail_status_t status;
+    unsigned i;
+
+    assert_int_equal(append_entries(writer, 256, 0), 0);
+    for (i = 0; i < 60000; i++) {
+        trail_writer_status(writer, &status);
+        if (status.integrated == 256) {
+            break;
+        }
+        (void) nanosleep(&moment, NULL);
+    }
+    assert_true(status.integrated == 256);
+    assert_true(status.sealed == 0);
+    assert_int_equal(trail_writer_close(writer), 0);
 }
 
 static unsigned
@@ -832,6 +878,8 @@ after_a_rotation_both_keys_verify(void **state)
 
 UNIT_TESTS(
     WRITER_TEST(entries_get_their_indices_and_stay),
+    WRITER_TEST(fewer_entries_than_a_tile_wait_for_a_checkpoint),
+    WRITER_TEST(a_full_tile_is_integrated_without_being_asked_for),
     WRITER_TEST(superseded_partial_files_go),
     WRITER_TEST(no_file_of_a_checkpoint_is_written_again),
     WRITER_TEST(a_second_writer_is_refused),
