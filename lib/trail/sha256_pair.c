@@ -162,16 +162,6 @@ pad(const sha256_pair_text_t *text)
     return blocks;
 }
 
-bool
-sha256_pair_usable(void)
-{
-    unsigned a, b, c, d;
-
-    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSSE3) != 0 &&
-           (c & bit_SSE4_1) != 0 && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-           (b & bit_SHA) != 0;
-}
-
 WITH_SHA void
 sha256_pair(const sha256_pair_text_t *first, const sha256_pair_text_t *second,
             uint8_t first_hash[SHA256_PAIR_SIZE],
@@ -199,6 +189,37 @@ sha256_pair(const sha256_pair_text_t *first, const sha256_pair_text_t *second,
     }
     store_state(&a, first_hash);
     store_state(&b, second_hash);
+}
+
+
+/* What a processor says of itself is believed only if it does it, too. */
+static bool
+answers_right(void)
+{
+    /* FIPS 180-4, SHA-256 of "abc" */
+    static const uint8_t expected[SHA256_PAIR_SIZE] = {
+        0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40,
+        0xde, 0x5d, 0xae, 0x22, 0x23, 0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17,
+        0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad};
+    uint8_t one[SHA256_PAIR_ROOM(3)] = "abc",
+            other[SHA256_PAIR_ROOM(3)] = "abc";
+    uint8_t hashes[2][SHA256_PAIR_SIZE];
+
+    sha256_pair(&(sha256_pair_text_t){one, 3}, &(sha256_pair_text_t){other, 3},
+                hashes[0], hashes[1]);
+    return memcmp(hashes[0], expected, sizeof(expected)) == 0 &&
+           memcmp(hashes[1], expected, sizeof(expected)) == 0;
+}
+
+
+bool
+sha256_pair_usable(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_SSSE3) != 0 &&
+           (c & bit_SSE4_1) != 0 && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (b & bit_SHA) != 0 && answers_right();
 }
 
 #else
