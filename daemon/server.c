@@ -165,6 +165,7 @@ peer_answer(peer_t *peer)
     front_t *front = peer->front;
     message_news_t news = {indexer_review_due(peer->server->indexer)};
     uint8_t bytes[ANSWER_MAX];
+    size_t size;
 
     if (front == NULL || !send_refusals(peer)) {
         return;
@@ -173,17 +174,15 @@ peer_answer(peer_t *peer)
         /* it says that all up to its number are on disk, or were refused */
         peer->acknowledged = front->durable;
         peer->review_due = news.review_due;
-        peer->welcomed = peer_send(peer, bytes,
-                                   message_write_news(bytes, sizeof(bytes),
-                                                      MESSAGE_WELCOME,
-                                                      front->durable, &news));
+        size = message_write_news(bytes, sizeof(bytes), MESSAGE_WELCOME,
+                                  front->durable, &news);
+        peer->welcomed = peer_send(peer, bytes, size);
         return;
     }
     if (front->durable > peer->acknowledged ||
         news.review_due != peer->review_due) {
-        size_t size = message_write_news(bytes, sizeof(bytes), MESSAGE_ACK,
-                                         front->durable, &news);
-
+        size = message_write_news(bytes, sizeof(bytes), MESSAGE_ACK,
+                                  front->durable, &news);
         if (peer_send(peer, bytes, size)) {
             peer->acknowledged = front->durable;
             peer->review_due = news.review_due;
@@ -339,6 +338,7 @@ send_report(peer_t *peer)
     uint8_t bytes[MESSAGE_SIZE_MAX];
     json_t json;
     slice_t text;
+    size_t size;
 
     json_init(&json);
     json_object(&json, NULL);
@@ -350,9 +350,9 @@ send_report(peer_t *peer)
     indexer_report(server->indexer, &json);
     json_end_object(&json);
     text = json_result(&json);
-    (void) peer_send(peer, bytes,
-                     message_write(bytes, sizeof(bytes), MESSAGE_REPORT, 0,
-                                   text.data, text.size));
+    size = message_write(bytes, sizeof(bytes), MESSAGE_REPORT, 0, text.data,
+                         text.size);
+    (void) peer_send(peer, bytes, size);
     json_free(&json);
 }
 
@@ -360,22 +360,21 @@ static void
 take_checkpoint(peer_t *peer, const message_t *message)
 {
     uint8_t bytes[ANSWER_MAX];
+    size_t size;
     int error;
 
     commit(peer->server);
     error = recorder_checkpoint(peer->server->recorder);
     if (error == 0) {
-        (void) peer_send(peer, bytes,
-                         message_write(bytes, sizeof(bytes), MESSAGE_SIGNED,
-                                       message->number, NULL, 0));
+        size = message_write(bytes, sizeof(bytes), MESSAGE_SIGNED,
+                             message->number, NULL, 0);
     } else {
         const char *reason = recorder_reason(peer->server->recorder);
 
-        (void) peer_send(peer, bytes,
-                         message_write(bytes, sizeof(bytes), MESSAGE_REFUSED,
-                                       message->number, reason,
-                                       strlen(reason)));
+        size = message_write(bytes, sizeof(bytes), MESSAGE_REFUSED,
+                             message->number, reason, strlen(reason));
     }
+    (void) peer_send(peer, bytes, size);
 }
 
 /* ---- Questions about persons and places ----------------------------------*/

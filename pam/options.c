@@ -22,8 +22,8 @@
 typedef struct {
     pam_handle_t *pamh;
     options_t *options;
-    const char *place; /* "/etc/sekisho/pam.conf:3", "in the pam.d line" */
-    uint64_t seen;     /* in this block or line: a bit per option */
+    char place[OPTIONS_PATH_MAX + 32]; /* "/etc/sekisho/pam.conf:3" */
+    uint64_t seen; /* in this block or line: a bit per option */
 } parser_t;
 
 static void
@@ -39,7 +39,7 @@ tell(const parser_t *parser, slice_t name, const char *what, const char *cure)
 static bool
 tell_unknown(const parser_t *parser, slice_t name)
 {
-    const char *names[OPTION_KINDS_MAX], *nearest;
+    const char *names[OPTION_KINDS_MAX] = {NULL}, *nearest;
     char cure[64];
 
     for (size_t i = 0; i < option_kinds_count && i < OPTION_KINDS_MAX; i++) {
@@ -104,11 +104,9 @@ take_directive(parser_t *parser, const conf_directive_t *directive)
 {
     slice_t values[OPTIONS_WIPES_MAX + 1];
     uint32_t count = directive->words_count - 1;
-    char place[OPTIONS_PATH_MAX + 32];
 
-    (void) snprintf(place, sizeof(place), "%s:%u", directive->file,
-                    directive->words[0].line);
-    parser->place = place;
+    (void) snprintf(parser->place, sizeof(parser->place), "%s:%u",
+                    directive->file, directive->words[0].line);
     if (count > OPTIONS_WIPES_MAX || directive->block) {
         tell(parser, directive->words[0].text,
              directive->block ? "takes no block" : "too many values",
@@ -169,7 +167,7 @@ take_block(parser_t *parser, const conf_directive_t *first, const char *service,
             inner.options = other;
         }
         if (next->words_count < 2) {
-            inner.place = next->file;
+            (void) snprintf(inner.place, sizeof(inner.place), "%s", next->file);
             tell(&inner, next->words[0].text, "a block needs a name",
                  "write service sshd { … }");
             good = false;
@@ -301,12 +299,19 @@ take_word(parser_t *parser, slice_t word)
     return take_option(parser, name, values, count);
 }
 
+static void
+in_the_line(parser_t *parser)
+{
+    (void) snprintf(parser->place, sizeof(parser->place),
+                    "in the line of pam_sekisho.so");
+}
+
 static bool
 take_words(parser_t *parser, int argc, const char **argv)
 {
     bool good = true;
 
-    parser->place = "in the line of pam_sekisho.so";
+    in_the_line(parser);
     parser->seen = 0;
     for (int i = 0; i < argc; i++) {
         slice_t word = slice_of(argv[i]);
@@ -331,7 +336,7 @@ find_file(parser_t *parser, int argc, const char **argv, const char **path)
         if (*path != NULL || !option_is_path(slice_from(word, 5)) ||
             word.size - 5 >= OPTIONS_PATH_MAX)
         {
-            parser->place = "in the line of pam_sekisho.so";
+            in_the_line(parser);
             tell(parser, SLICE("conf"), "not such a value",
                  "write one absolute path");
             return false;

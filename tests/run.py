@@ -32,8 +32,8 @@ HANGS = -1   # exit status of what had to be ended
 
 
 # Files that have an nginx, or what comes in at the daemon's socket.
-SANITIZED = ("gate or audit_study or audit_hold or audit_denied "
-             "or audit_protocol")
+SANITIZED = ("gate or audit_study or audit_age or audit_hold or audit_denied "
+             "or audit_http3 or audit_protocol")
 
 
 class Tally:

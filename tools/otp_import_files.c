@@ -219,7 +219,7 @@ hex_value(char c)
 static bool
 read_secret(slice_t text, import_t *device)
 {
-    uint8_t bytes[OTP_SECRET_MAX];
+    uint8_t bytes[OTP_SECRET_MAX] = {0};
     size_t size = text.size / 2;
     bool good = text.size % 2 == 0 && size <= sizeof(bytes);
 

@@ -25,9 +25,6 @@
 
 #define NGX_HTTP_AUDIT_ZONE_MIN (512 * 1024)
 
-/* An access that lasts longer is closed, and what follows is a new one. */
-#define NGX_HTTP_AUDIT_AGE_MAX (8 * 3600 * 1000) /* milliseconds */
-
 #define NGX_HTTP_AUDIT_ID_SIZE  16
 #define NGX_HTTP_AUDIT_NODE     1024 /* bytes of an access in the zone */
 #define NGX_HTTP_AUDIT_STATUSES 8    /* different ones that are told apart */
@@ -249,6 +246,7 @@ typedef struct {
     struct sockaddr_un address;
     ngx_shm_zone_t *shm_zone;
     ngx_msec_t idle;
+    ngx_msec_t age;      /* what is asked for later is a new access */
     ngx_int_t places;    /* locations with audit on */
     uint64_t configured; /* number of this configuration in the zone */
 

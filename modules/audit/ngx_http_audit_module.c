@@ -50,6 +50,10 @@ static ngx_command_t ngx_http_audit_commands[] = {
      ngx_conf_set_msec_slot, NGX_HTTP_MAIN_CONF_OFFSET,
      offsetof(ngx_http_audit_main_conf_t, idle), &ngx_http_audit_time_post},
 
+    {ngx_string("audit_age"), NGX_HTTP_MAIN_CONF | NGX_CONF_TAKE1,
+     ngx_conf_set_msec_slot, NGX_HTTP_MAIN_CONF_OFFSET,
+     offsetof(ngx_http_audit_main_conf_t, age), &ngx_http_audit_time_post},
+
     {ngx_string("audit"), NGX_HTTP_AUDIT_ANYWHERE | NGX_CONF_FLAG,
      ngx_http_audit_on, NGX_HTTP_LOC_CONF_OFFSET,
      offsetof(ngx_http_audit_loc_conf_t, on), NULL},
@@ -386,6 +390,7 @@ ngx_http_audit_create_main_conf(ngx_conf_t *cf)
     }
 
     amcf->idle = NGX_CONF_UNSET_MSEC;
+    amcf->age = NGX_CONF_UNSET_MSEC;
 
     return amcf;
 }
@@ -397,6 +402,7 @@ ngx_http_audit_init_main_conf(ngx_conf_t *cf, void *conf)
     ngx_http_audit_main_conf_t *amcf = conf;
 
     ngx_conf_init_msec_value(amcf->idle, 15 * 60 * 1000);
+    ngx_conf_init_msec_value(amcf->age, 8 * 3600 * 1000);
 
     return NGX_CONF_OK;
 }

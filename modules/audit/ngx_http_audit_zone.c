@@ -294,7 +294,7 @@ ngx_http_audit_join(ngx_http_audit_shared_t *shared, ngx_http_audit_ctx_t *ctx,
         return NGX_DECLINED;
     }
 
-    if (now - node->opened > NGX_HTTP_AUDIT_AGE_MAX) {
+    if (now - node->opened > (int64_t) ctx->main_conf->age) {
         /* closed when those that are under way are done */
         node->superseded = 1;
         return NGX_DECLINED;

@@ -30,8 +30,8 @@ class SmallDisk:
 
     def mount(self, options):
         subprocess.run(
-            ["nsenter", "-m", "-t", str(self.holder.pid), "mount", "-o",
-             f"remount,{options}", str(self.inside)], check=True)
+            ["nsenter", "-m", "-r", "-t", str(self.holder.pid), "mount",
+             "-o", f"remount,{options}", str(self.inside)], check=True)
 
     def fill(self, leave=0):
         """Writes until only so many bytes are free."""

@@ -69,6 +69,7 @@ def loopback():
 
 def main():
     furnish(sys.argv[1], sys.argv[2])
+    os.chdir("/")   # where who enters is, too
     print("ready", flush=True)
     poll = select.poll()
     poll.register(sys.stdin, select.POLLIN | select.POLLHUP)

@@ -18,7 +18,8 @@ class Certificate:
                  start=-DAY, end=DAY, client=True, length=None):
         self.name, self.issuer = name, issuer or self
         self.key = ec.generate_private_key(ec.SECP256R1())
-        now = datetime.datetime.utcnow().replace(microsecond=0)
+        now = datetime.datetime.now(datetime.timezone.utc).replace(
+            microsecond=0)
         self.subject = x509.Name(
             [x509.NameAttribute(NameOID.COMMON_NAME, name)])
         builder = (
@@ -57,7 +58,8 @@ class Certificate:
         return str(bundle), str(self.key_file)
 
     def revocation_list(self, path, *revoked):
-        now = datetime.datetime.utcnow().replace(microsecond=0)
+        now = datetime.datetime.now(datetime.timezone.utc).replace(
+            microsecond=0)
         builder = (x509.CertificateRevocationListBuilder()
                    .issuer_name(self.subject)
                    .last_update(now - DAY).next_update(now + DAY))

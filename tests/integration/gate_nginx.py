@@ -54,6 +54,17 @@ def has(option):
     return f"--with-{option}" in nginx_version()[1]
 
 
+def without_http3():
+    """Why HTTP/3 cannot be tried here; None if it can."""
+    if not has("http_v3_module"):
+        return "this nginx was built without HTTP/3"
+    version = subprocess.run(["curl", "-V"], stdout=subprocess.PIPE,
+                             text=True, check=True).stdout
+    if "HTTP3" not in version:
+        return "this curl was built without HTTP/3"
+    return None
+
+
 def write_policy(path, text, image):
     """Compiles; the image is replaced by a rename, as in earnest."""
     path.write_text(text)

@@ -279,6 +279,8 @@ def test_status_page(place):
     ("audit_fail maybe;", ['"maybe"']),
     ("audit_idle 0;", ["between"]),
     ("audit_idle 2d;", ["between"]),
+    ("audit_age 0;", ["between"]),
+    ("audit_age 25h;", ["between"]),
     ("audit_timeout 5ms;", ["between"]),
     ("audit yes;", ['"yes"']),
     ("audit_user $no_such;", ["no_such"]),
