@@ -60,7 +60,7 @@ skip(dicom_learn_t *learn, const uint8_t *p, const uint8_t *end)
         if (block.controls & strings) {
             goto failed;
         }
-        inside = (uint64_t) ((int64_t) strings >> 63);
+        inside = 0 - (strings >> 63); /* all bits */
         depth = level;
         kinds = stack;
     }

@@ -129,7 +129,7 @@ learn_skip(dicom_learn_t *learn, const uint8_t *p, const uint8_t *end)
             learn->state = LEARN_COMMA_OR_END;
             return p + last + 1;
         }
-        inside = (uint64_t) ((int64_t) strings >> 63);
+        inside = 0 - (strings >> 63); /* all bits */
     }
     learn->state = escaped  ? LEARN_SKIP_ESCAPE
                    : inside ? LEARN_SKIP_STRING
