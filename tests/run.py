@@ -24,9 +24,10 @@ SANITIZER_ENV = {
 }
 
 
-# Programs and pytest files at a time.  The tests take free ports and folders
-# of their own.
+# Programs and pytest files at a time; the latter wait for most of their time.
+# The tests take free ports and folders of their own.
 AT_ONCE = 2
+FILES_AT_ONCE = 3
 
 HANGS = -1   # exit status of what had to be ended
 
@@ -128,8 +129,8 @@ def corpora():
 
 def pytest(name, arguments, env=None, timeout=3600):
     """One pytest run, read through its JUnit file."""
-    note = f"{AT_ONCE} at a time"
-    parallel = ["-n", str(AT_ONCE), "--dist", "loadfile"]
+    note = f"{FILES_AT_ONCE} at a time"
+    parallel = ["-n", str(FILES_AT_ONCE), "--dist", "loadfile"]
     if importlib.util.find_spec("xdist") is None:
         note, parallel = "one at a time: no python3-pytest-xdist", []
     report = f"{TOP}/build/{name}.xml"

@@ -85,7 +85,7 @@ def test_views_are_counted_and_told_by_the_close(place):
 
 def test_accesses_in_turn_on_one_connection_are_kept_apart(place):
     """The worker remembers the last key of a connection: not too long."""
-    studies = ["1.2.3.791", "1.2.3.792", "1.2.3.79"]
+    studies = ["1.2.3.991", "1.2.3.992", "1.2.3.99"]
     connection = place.nginx.connect()
     for image in (1, 2, 3):
         for study in studies:
