@@ -216,28 +216,13 @@ look_at(evidence_t *evidence, uint64_t index, slice_t entry)
 
 /* ---- Whose studies ------------------------------------------------------- */
 
-/* --patient is a question about studies, too: it leaves the filter. */
 static int
 take_patient(evidence_t *evidence)
 {
-    filter_t *filter = &evidence->filter;
-
-    for (unsigned i = 0; i < filter->count; i++) {
-        if (filter->terms[i].field != RECORD_PATIENT) {
-            continue;
-        }
-        if (resolver_make(&evidence->resolver, filter->terms[i].value,
-                          evidence->index) < 0)
-        {
-            return fail(evidence->command, "no random numbers");
-        }
-        evidence->by_patient = true;
-        filter->count--;
-        memmove(&filter->terms[i], &filter->terms[i + 1],
-                (filter->count - i) * sizeof(filter->terms[0]));
-        break;
-    }
-    return STATUS_OK;
+    return resolver_take(&evidence->resolver, &evidence->filter,
+                         evidence->index, &evidence->by_patient) < 0
+               ? fail(evidence->command, "no random numbers")
+               : STATUS_OK;
 }
 
 

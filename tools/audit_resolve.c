@@ -22,7 +22,7 @@ enum {
 
 #define PARTS_DEEP 2 /* an instance of a series of a study */
 
-int
+static int
 resolver_make(resolver_t *resolver, slice_t patient, review_index_t *index)
 {
     *resolver = (resolver_t){.patient = patient, .index = index};
@@ -30,6 +30,27 @@ resolver_make(resolver_t *resolver, slice_t patient, review_index_t *index)
                    (ssize_t) sizeof(resolver->key)
                ? 0
                : -EIO;
+}
+
+
+int
+resolver_take(resolver_t *resolver, filter_t *filter, review_index_t *index,
+              bool *taken)
+{
+    *taken = false;
+    for (unsigned i = 0; i < filter->count && !*taken; i++) {
+        if (filter->terms[i].field != RECORD_PATIENT) {
+            continue;
+        }
+        if (resolver_make(resolver, filter->terms[i].value, index) < 0) {
+            return -EIO;
+        }
+        *taken = true;
+        filter->count--;
+        memmove(&filter->terms[i], &filter->terms[i + 1],
+                (filter->count - i) * sizeof(filter->terms[0]));
+    }
+    return 0;
 }
 
 

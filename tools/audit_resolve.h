@@ -22,8 +22,13 @@ typedef struct {
     size_t mask, count;
 } resolver_t;
 
-/* 0 or negative errno, as all below; resolver_free() in any case. */
-int resolver_make(resolver_t *resolver, slice_t patient, review_index_t *index);
+/*
+ * --patient is a question about studies, too: it leaves the filter, and the
+ * resolver is made for it.  *taken: there was one; resolver_free() then.  0 or
+ * negative errno, as all below; -EIO: no random numbers.
+ */
+int resolver_take(resolver_t *resolver, filter_t *filter, review_index_t *index,
+                  bool *taken);
 void resolver_free(resolver_t *resolver);
 
 /* Takes in what a record tells.  Records come in the trail's order; with an

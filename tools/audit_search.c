@@ -216,27 +216,13 @@ look_up(search_t *search)
 }
 
 
-/* --patient is a question about studies, too: it leaves the filter. */
 static int
 take_patient(search_t *search)
 {
-    filter_t *filter = &search->list.filter;
-
-    for (unsigned i = 0; i < filter->count; i++) {
-        if (filter->terms[i].field != RECORD_PATIENT) {
-            continue;
-        }
-        if (resolver_make(&search->resolver, filter->terms[i].value,
-                          search->index) < 0) {
-            return fail(search->list.command, "no random numbers");
-        }
-        search->by_patient = true;
-        filter->count--;
-        memmove(&filter->terms[i], &filter->terms[i + 1],
-                (filter->count - i) * sizeof(filter->terms[0]));
-        break;
-    }
-    return STATUS_OK;
+    return resolver_take(&search->resolver, &search->list.filter, search->index,
+                         &search->by_patient) < 0
+               ? fail(search->list.command, "no random numbers")
+               : STATUS_OK;
 }
 
 
@@ -342,7 +328,7 @@ search_all(const arguments_t *arguments, search_t *search, const place_t *place)
     {
         return STATUS_ERROR;
     }
-    if (search->index != NULL && !search->list.filter.heartbeats &&
+    if (search->index != NULL &&
         (search->by_patient || candidates_help(&search->list.filter)) &&
         look_up(search) != STATUS_OK)
     {

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <security/pam_appl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -207,6 +208,7 @@ door_daemon(void *context)
 static void
 door_daemon_start(pam_door_t *door)
 {
+    sigset_t all, before;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
 
     (void) snprintf(address.sun_path, sizeof(address.sun_path), "%s",
@@ -216,7 +218,11 @@ door_daemon_start(pam_door_t *door)
     assert_int_equal(
         bind(door->listener, (struct sockaddr *) &address, sizeof(address)), 0);
     assert_int_equal(listen(door->listener, 16), 0);
+    /* signals are for the thread that plays the application */
+    assert_int_equal(sigfillset(&all), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &all, &before), 0);
     assert_int_equal(pthread_create(&door->thread, NULL, door_daemon, door), 0);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
     door->running = true;
 }
 
