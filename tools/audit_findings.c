@@ -197,12 +197,13 @@ look_period(look_t *look, int64_t *from_ms, int64_t *to_ms)
     } else if (look->reviews.reviews_count > 0) {
         *from_ms = look->reviews.reviews[look->reviews.reviews_count - 1]
                        .last_ms;
-        /* looked at a moment ago: nothing is new, which is no mistake */
-        if (to == NULL && *from_ms >= *to_ms) {
-            *from_ms = *to_ms - 1;
-        }
     } else if (first_time(look, from_ms) != STATUS_OK) {
         return STATUS_ERROR;
+    }
+    /* looked at a moment ago, or the index is still empty: nothing is new, which
+     * is no mistake */
+    if (from == NULL && to == NULL && *from_ms >= *to_ms) {
+        *from_ms = *to_ms - 1;
     }
     if (*from_ms >= *to_ms) {
         return fail(command, "the period ends before it begins");

@@ -15,7 +15,7 @@ import pytest
 
 import trail_daemon
 from audit_place import wait_for
-from tool import BASE_ENV, sekisho  # noqa: F401
+from tool import BASE_ENV, TOP, sekisho  # noqa: F401
 
 USER = pwd.getpwuid(os.getuid()).pw_name
 
@@ -123,6 +123,19 @@ def test_what_is_to_come_is_not_looked_at_yet(officer):
     shown = officer.tool("audit", "review", "--list", "--config",
                          officer.daemon.config)
     assert shown.returncode in (0, 1), shown.stderr
+
+
+def test_of_a_trail_without_entries_there_is_nothing_to_review(sekisho,  # noqa: F811
+                                                               tmp_path):
+    driver = os.path.join(TOP, "build/obj/tests/data/trail_make")
+    trail, key = tmp_path / "trail", tmp_path / "key"
+    subprocess.run([driver, "key", "empty.example/trail", key], check=True,
+                   stdout=subprocess.DEVNULL)
+    subprocess.run([driver, "create", trail, key], check=True)
+    assert sekisho("audit", "index", "--trail", trail).returncode == 0
+    shown = sekisho("audit", "review", "--list", "--trail", trail,
+                    "--unrecorded")
+    assert shown.returncode == 0, shown.stderr
 
 
 def test_a_finding_is_open_until_a_review_names_it(officer):
