@@ -263,28 +263,6 @@ take_format(ledger_t *ledger)
 }
 
 
-static int
-open_index(audit_report_t *report)
-{
-    char why[256] = "";
-
-    if (index_find(report->arguments, &report->place, report->reader,
-                   &report->index, why) != STATUS_OK)
-    {
-        return STATUS_ERROR;
-    }
-    if (report->index == NULL) {
-        return fail(report->command,
-                    "%s: this is made from the index: make it with \"sekisho "
-                    "audit index\"",
-                    why);
-    }
-    report->db = index_handle(report->index);
-    /* the file is open for reading alone; temporary tables are ours */
-    return report_run(report, "PRAGMA query_only = OFF");
-}
-
-
 /* Table `r` with its words as text. */
 static const char texts_sql[] =
     "CREATE TEMP VIEW t AS SELECT r.number, r.time, r.event, r.outcome,"
@@ -315,7 +293,7 @@ ledger_open(ledger_t *ledger)
         place_find(arguments, &report->place) != STATUS_OK ||
         reader_open(report->command, &report->place, &report->reader) !=
             STATUS_OK ||
-        open_index(report) != STATUS_OK ||
+        report_open_index(report, "this is") != STATUS_OK ||
         read_recorded(arguments, &report->place) != STATUS_OK)
     {
         return STATUS_ERROR;

@@ -59,28 +59,6 @@ take_options(audit_report_t *report)
 
 /* ---- What it is made from ------------------------------------------------ */
 
-static int
-open_index(audit_report_t *report)
-{
-    char why[256] = "";
-
-    if (index_find(report->arguments, &report->place, report->reader,
-                   &report->index, why) != STATUS_OK)
-    {
-        return STATUS_ERROR;
-    }
-    if (report->index == NULL) {
-        return fail(report->command,
-                    "%s: reports are made from the index: make it with "
-                    "\"sekisho audit index\"",
-                    why);
-    }
-    report->db = index_handle(report->index);
-    /* The file is open for reading alone; temporary tables are ours. */
-    return report_run(report, "PRAGMA query_only = OFF");
-}
-
-
 /* The policy names facilities and knows their hours. */
 static int
 open_policy(audit_report_t *report)
@@ -223,7 +201,7 @@ make(audit_report_t *report, page_t *page)
         open_countries(report) != STATUS_OK ||
         reader_open(report->command, &report->place, &report->reader) !=
             STATUS_OK ||
-        open_index(report) != STATUS_OK ||
+        report_open_index(report, "reports are") != STATUS_OK ||
         read_recorded(report->arguments, &report->place) != STATUS_OK ||
         report_verify(report) != STATUS_OK)
     {

@@ -113,6 +113,9 @@ slice_t row_text(sqlite3_stmt *statement, int column);
 int64_t report_number(audit_report_t *report, const char *sql, bool *failed);
 
 int report_run(audit_report_t *report, const char *sql);
+/* Opens the index of the report's trail; without one it is told that `what`
+ * ("reports are") made from it. */
+int report_open_index(audit_report_t *report, const char *what);
 
 /*
  * Makes the temporary table `r` of what the report is about: one row for each

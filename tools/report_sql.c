@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <stdlib.h>
 
+#include "audit_index.h"
 #include "report.h"
 
 #define WEEK_MINUTES 10080
@@ -258,6 +259,28 @@ static const char select_others[] =
 #define OF_FACILITY                                                            \
     " AND facility = (SELECT id FROM word WHERE text = :facility)"
 #define OF_USER " AND user = (SELECT id FROM word WHERE text = :user)"
+
+int
+report_open_index(audit_report_t *report, const char *what)
+{
+    char why[256] = "";
+
+    if (index_find(report->arguments, &report->place, report->reader,
+                   &report->index, why) != STATUS_OK)
+    {
+        return STATUS_ERROR;
+    }
+    if (report->index == NULL) {
+        return fail(report->command,
+                    "%s: %s made from the index: make it with \"sekisho audit "
+                    "index\"",
+                    why, what);
+    }
+    report->db = index_handle(report->index);
+    /* the file is open for reading alone; temporary tables are ours */
+    return report_run(report, "PRAGMA query_only = OFF");
+}
+
 
 static int
 find_first(audit_report_t *report)
