@@ -142,17 +142,14 @@ first_time(const look_t *look, int64_t *time_ms)
 {
     sqlite3 *db = index_handle(look->index);
     sqlite3_stmt *statement = NULL;
-    int result = sqlite3_prepare_v2(
-        db,
-        "SELECT time FROM (SELECT * FROM (SELECT number, time FROM entry "
-        "ORDER BY number LIMIT 1) UNION ALL SELECT * FROM (SELECT number, time "
-        "FROM access ORDER BY number LIMIT 1)) ORDER BY number LIMIT 1",
-        -1, &statement, NULL);
+    int result = sqlite3_prepare_v2(db, "SELECT " INDEX_FIRST_TIME, -1,
+                                    &statement, NULL);
 
     *time_ms = look->now_ms;
     if (result == SQLITE_OK) {
         result = sqlite3_step(statement);
-        if (result == SQLITE_ROW) {
+        if (result == SQLITE_ROW &&
+            sqlite3_column_type(statement, 0) != SQLITE_NULL) {
             *time_ms = sqlite3_column_int64(statement, 0);
         }
     }

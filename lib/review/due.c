@@ -68,11 +68,8 @@ review_due(struct sqlite3 *db, trail_reader_t *reader,
     int result = reviews_read(db, reader, &reviews, error);
 
     if (result == 0 && reviews.reviews_count > 0) {
-        const review_t *last = &reviews.reviews[reviews.reviews_count - 1];
-
-        day = last->next_day != INT32_MIN
-                  ? last->next_day
-                  : review_day(last->time_ms) + (int32_t) settings->review_days;
+        day = review_due_day(&reviews.reviews[reviews.reviews_count - 1],
+                             settings);
     } else if (result == 0) {
         result = first_day(reader, &day, error);
         day += result == 0 ? (int32_t) settings->review_days : 0;

@@ -40,6 +40,12 @@ _Static_assert(INDEX_CLOSE_DISTANCE == 1048576, "the queries below say so");
     " + (SELECT count(*) FROM entry WHERE " record                             \
     " AND (event > 4 OR number - opened >= 1048576)))"
 
+/* SQL: the time of the first record in the tables; NULL: there is none. */
+#define INDEX_FIRST_TIME                                                       \
+    "(SELECT time FROM (SELECT * FROM (SELECT number, time FROM entry "        \
+    "ORDER BY number LIMIT 1) UNION ALL SELECT * FROM (SELECT number, time "   \
+    "FROM access ORDER BY number LIMIT 1)) ORDER BY number LIMIT 1)"
+
 struct sqlite3;
 typedef struct review_index_s review_index_t;
 

@@ -39,6 +39,14 @@ review_day(int64_t unix_ms)
     return day_of(unix_ms + (int64_t) local.tm_gmtoff * 1000);
 }
 
+int32_t
+review_due_day(const review_t *last, const findings_settings_t *settings)
+{
+    return last->next_day != INT32_MIN
+               ? last->next_day
+               : review_day(last->time_ms) + (int32_t) settings->review_days;
+}
+
 /* Room for one more in a growing list; NULL: out of memory. */
 static void *
 one_more(void *list_pointer, size_t *count, size_t *capacity, size_t size)
@@ -480,18 +488,9 @@ fill(sqlite3 *db, const reviews_t *reviews, const findings_settings_t *settings,
         state->tree_size = last->tree_size;
         (void) snprintf(state->user, sizeof(state->user), "%.*s",
                         (int) last->user.size, last->user.data);
-        state->due_day = last->next_day != INT32_MIN
-                             ? last->next_day
-                             : review_day(last->time_ms) +
-                                   (int32_t) settings->review_days;
+        state->due_day = review_due_day(last, settings);
     } else {
-        result = query_number(db,
-                              "SELECT coalesce((SELECT time FROM "
-                              "(SELECT * FROM (SELECT number, time FROM entry "
-                              "ORDER BY number LIMIT 1) UNION ALL "
-                              "SELECT * FROM (SELECT number, time FROM access "
-                              "ORDER BY number LIMIT 1)) "
-                              "ORDER BY number LIMIT 1), ?)",
+        result = query_number(db, "SELECT coalesce(" INDEX_FIRST_TIME ", ?)",
                               now_ms, &first, error);
         if (result < 0) {
             return result;

@@ -94,4 +94,9 @@ int review_state(struct sqlite3 *db, trail_reader_t *reader,
 /* Local day (days since 1970-01-01) of a moment. */
 int32_t review_day(int64_t unix_ms);
 
+/* Local day on which the next one is due after this one: as the officer said,
+ * or review_days later. */
+int32_t review_due_day(const review_t *last,
+                       const findings_settings_t *settings);
+
 #endif
